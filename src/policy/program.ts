@@ -1,0 +1,70 @@
+/**
+ * A program: a policy file compiled to plain data. It can be cloned to a thread, hashed and printed; it holds no
+ * function, class or position. `prepare` (evaluate.ts) turns it into what a lane runs.
+ */
+import type { CounterRef, DecimalText } from '../decision/obligation.ts';
+
+/** A policy value: JSON, with every number as exact decimal text so that nothing is rounded on the way to a lane. */
+export type PolicyValue =
+  | { readonly kind: 'null' }
+  | { readonly kind: 'boolean'; readonly value: boolean }
+  | { readonly kind: 'string'; readonly value: string }
+  | { readonly kind: 'number'; readonly value: DecimalText }
+  | { readonly kind: 'list'; readonly items: readonly PolicyValue[] }
+  | { readonly kind: 'object'; readonly entries: readonly (readonly [string, PolicyValue])[] };
+
+export const OPERATORS = [
+  'eq', 'neq', 'in', 'not_in', 'lt', 'lte', 'gt', 'gte', 'regex', 'contains', 'exists',
+] as const;
+export type Operator = (typeof OPERATORS)[number];
+
+/** A condition on an argument: `path` without its `args.` prefix, split at the dots. */
+export type ArgumentCondition = {
+  readonly on: 'args';
+  readonly path: readonly string[];
+  readonly op: Operator;
+  readonly value: PolicyValue;
+};
+
+/** A condition on a counter that this rule does not itself raise: read before the call's own reservations. */
+export type CounterCondition = {
+  readonly on: 'state';
+  readonly counter: CounterRef;
+  readonly op: Operator;
+  readonly value: PolicyValue;
+};
+
+export type Limit = {
+  readonly counter: CounterRef;
+  readonly bounds: readonly { readonly op: 'lt' | 'lte'; readonly value: DecimalText }[];
+  /** A fixed amount, or the argument that holds it. */
+  readonly amount:
+    | { readonly kind: 'fixed'; readonly value: DecimalText }
+    | { readonly kind: 'argument'; readonly path: readonly string[] };
+};
+
+export type Rule = {
+  readonly name: string;
+  readonly onDeny?: string;
+} & (
+  | { readonly action: 'deny' }
+  | {
+      readonly action: 'evaluate';
+      readonly conditions: readonly (ArgumentCondition | CounterCondition)[];
+      readonly limit?: Limit;
+    }
+);
+
+export type ToolRules = {
+  /** The key under `tools`: an exact name, a glob, or `*`. */
+  readonly key: string;
+  readonly rules: readonly Rule[];
+};
+
+export type Program = {
+  readonly format: 1;
+  readonly defaultEffect: 'allow' | 'deny';
+  /** Exact names and globs. */
+  readonly hide: readonly string[];
+  readonly tools: readonly ToolRules[];
+};
