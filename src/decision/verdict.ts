@@ -91,7 +91,12 @@ export type ServerReading =
       /** Present where the message holds a tool list, whatever it answers. */
       readonly listing?: ToolListing;
     }
-  | { readonly kind: 'request'; readonly id: RequestId; readonly method: string }
+  | {
+      readonly kind: 'request';
+      readonly id: RequestId;
+      readonly method: string;
+      readonly progressToken?: RequestId;
+    }
   | {
       readonly kind: 'notification';
       readonly method: string;
