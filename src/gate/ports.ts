@@ -77,16 +77,20 @@ export type ReserveOutcome =
 /** Settle with `commit` (it happened, or may have) or `rollback` (it did not). */
 export type Settlement = 'commit' | 'rollback';
 
+export type ReserveRequest = {
+  /** The caller's fresh id for the reservation. */
+  readonly reservation: string;
+  readonly obligations: readonly Obligation[];
+};
+
 export type Counters = {
   /**
-   * Discharges all obligations in one atomic step, or none. May answer at once (the embedded stores) or later.
-   * `reservation` is the caller's id for it.
+   * Discharges each request's obligations in one atomic step, or none of them; the requests in order, those of one
+   * burst together, since a store's transaction costs more than what is done in it. One outcome a request. May
+   * answer at once (the embedded stores) or later.
    */
-  reserve(
-    reservation: string,
-    obligations: readonly Obligation[],
-  ): ReserveOutcome | Promise<ReserveOutcome>;
-  /** The outcome `reserve` would have, taking nothing. */
+  reserve(requests: readonly ReserveRequest[]): readonly ReserveOutcome[] | Promise<readonly ReserveOutcome[]>;
+  /** The outcome `reserve` would have for one request, taking nothing. */
   peek(obligations: readonly Obligation[]): ReserveOutcome | Promise<ReserveOutcome>;
   settle(reservation: string, settlement: Settlement): void;
 };
