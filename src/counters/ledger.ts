@@ -1,0 +1,153 @@
+/**
+ * The counters of one server over any backend: reserve, peek, settle. Promises: a call's obligations are discharged in
+ * one atomic step or not at all; a settled reservation is settled once; nothing here throws for what a call brings.
+ *
+ * What a reservation took is kept in this process only. A commit therefore writes nothing, and a reservation whose
+ * process died stays counted for its window: its outcome is unknown.
+ */
+import { Decimal } from '../decision/decimal.ts';
+import type { Obligation } from '../decision/obligation.ts';
+import type { Counters, ReserveOutcome, Settlement } from '../gate/ports.ts';
+import type { Backend, Rows, Usage } from './backend.ts';
+import { Draft, type Judgement, judge, type Taken } from './discharge.ts';
+import { CounterKeys } from './key.ts';
+import { MAX_TIME_MS } from './window.ts';
+
+/** Reservations that await their outcome; the gate holds far fewer. */
+const MAX_OPEN = 100_000;
+
+export type ReserveRequest = { readonly reservation: string; readonly obligations: readonly Obligation[] };
+
+/** The `Counters` port, answering at once, with what commands and batches need beside it. */
+export type CounterStore = Omit<Counters, 'reserve' | 'peek'> & {
+  reserve(reservation: string, obligations: readonly Obligation[]): ReserveOutcome;
+  /** Each request in one atomic step of its own, in order, as if by `reserve`; the store is entered once for all of them. */
+  reserveMany(requests: readonly ReserveRequest[]): readonly ReserveOutcome[];
+  peek(obligations: readonly Obligation[]): ReserveOutcome;
+  /** What is used, counter by counter, in the windows the counters are in; a turned window shows its last value. */
+  list(): Usage;
+  close(): Promise<void>;
+};
+
+export class CounterLedger implements CounterStore {
+  readonly #keys: CounterKeys;
+  readonly #now: () => number;
+  readonly #backend: Backend;
+  readonly #open = new Map<string, readonly Taken[]>();
+  /** What is to be given back and could not be yet; it goes along with the next step. */
+  #owed: Taken[] = [];
+
+  constructor(server: string, now: () => number, backend: Backend) {
+    this.#keys = new CounterKeys(server);
+    this.#now = now;
+    this.#backend = backend;
+  }
+
+  reserve(reservation: string, obligations: readonly Obligation[]): ReserveOutcome {
+    return this.reserveMany([{ reservation, obligations }])[0] as ReserveOutcome;
+  }
+
+  reserveMany(requests: readonly ReserveRequest[]): readonly ReserveOutcome[] {
+    const nowMs = this.#clock();
+    if (nowMs === undefined) return requests.map(() => noClock());
+    const ids = new Set<string>();
+    const judgements: Judgement[] = [];
+    const work = (rows: Rows): void => {
+      const draft = new Draft(rows, nowMs);
+      draft.giveBack(this.#owed);
+      for (const { reservation, obligations } of requests) {
+        const judgement = this.#admit(reservation, ids) ?? judge(draft, this.#keys, obligations);
+        if (judgement.kind === 'met') draft.take(judgement.taken);
+        judgements.push(judgement);
+      }
+      draft.flush();
+    };
+    const writes = this.#owed.length > 0 || requests.some((r) => r.obligations.some((o) => o.kind === 'reserve'));
+    const reads = writes || requests.some((r) => r.obligations.length > 0);
+    const done = writes
+      ? this.#backend.transact(nowMs, work)
+      : reads
+        ? this.#backend.snapshot(work)
+        : untouched(() => judgements.push(...requests.map((r) => this.#admit(r.reservation, ids) ?? nothing())));
+    // FAIL-CLOSED: what was judged but not kept was not reserved.
+    if (!done.ok) return requests.map(() => ({ kind: 'unavailable', detail: done.detail }));
+    if (writes) this.#owed = [];
+    return requests.map(({ reservation }, i) => {
+      const judgement = judgements[i] as Judgement;
+      if (judgement.kind !== 'met') return judgement;
+      this.#open.set(reservation, judgement.taken);
+      return { kind: 'reserved', id: reservation };
+    });
+  }
+
+  peek(obligations: readonly Obligation[]): ReserveOutcome {
+    if (obligations.length === 0) return { kind: 'reserved', id: '' };
+    const nowMs = this.#clock();
+    if (nowMs === undefined) return noClock();
+    let judgement: Judgement = { kind: 'unavailable', detail: 'the counters were not read' };
+    const done = this.#backend.snapshot((rows) => {
+      const draft = new Draft(rows, nowMs);
+      draft.giveBack(this.#owed);
+      judgement = judge(draft, this.#keys, obligations);
+    });
+    if (!done.ok) return { kind: 'unavailable', detail: done.detail };
+    const seen = judgement as Judgement;
+    return seen.kind === 'met' ? { kind: 'reserved', id: '' } : seen;
+  }
+
+  settle(reservation: string, settlement: Settlement): void {
+    const taken = this.#open.get(reservation);
+    if (taken === undefined) return;
+    this.#open.delete(reservation);
+    if (settlement !== 'rollback') return;
+    for (const t of taken) if (t.amount.compare(Decimal.ZERO) > 0) this.#owed.push(t);
+    if (this.#owed.length === 0) return;
+    const done = this.#backend.transact(this.#clock() ?? 0, (rows) => {
+      const draft = new Draft(rows, 0);
+      draft.giveBack(this.#owed);
+      draft.flush();
+    });
+    if (done.ok) this.#owed = [];
+  }
+
+  list(): Usage {
+    return this.#backend.usage();
+  }
+
+  close(): Promise<void> {
+    return this.#backend.close();
+  }
+
+  #admit(reservation: string, ids: Set<string>): Judgement | undefined {
+    // FAIL-CLOSED: two calls under one id could not be told apart when one of them is settled.
+    if (ids.has(reservation) || this.#open.has(reservation)) {
+      return { kind: 'unavailable', detail: 'a reservation of this id is already open' };
+    }
+    ids.add(reservation);
+    if (this.#open.size + ids.size <= MAX_OPEN) return undefined;
+    return { kind: 'unavailable', detail: `${MAX_OPEN} reservations await their outcome, which is the limit` };
+  }
+
+  /** FAIL-CLOSED: a clock that throws or tells no time cannot say which window it is. */
+  #clock(): number | undefined {
+    try {
+      const ms = Math.floor(this.#now());
+      return ms >= 0 && ms <= MAX_TIME_MS ? ms : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+function noClock(): ReserveOutcome {
+  return { kind: 'unavailable', detail: 'the clock cannot be read, so the window is unknown' };
+}
+
+function nothing(): Judgement {
+  return { kind: 'met', taken: [] };
+}
+
+function untouched(work: () => void): { readonly ok: true } {
+  work();
+  return { ok: true };
+}
