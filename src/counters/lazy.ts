@@ -1,8 +1,7 @@
 /** Counters that are opened when a call first needs one, so that a policy without limits opens no file and loads no store. */
-import type { Obligation } from '../decision/obligation.ts';
-import type { ReserveOutcome, Settlement } from '../gate/ports.ts';
+import type { Settlement } from '../gate/ports.ts';
 import type { Usage } from './backend.ts';
-import type { CounterStore, ReserveRequest } from './ledger.ts';
+import type { CounterStore } from './ledger.ts';
 import type { OpenedCounters } from './lmdb.ts';
 
 const TRY_AGAIN_MS = 1000;
@@ -20,21 +19,21 @@ export function lazyCounters(open: () => OpenedCounters, monotonicMs: () => numb
     }
     return opened;
   };
-  const judged = (obligations: readonly Obligation[], id: string, ask: (counters: CounterStore) => ReserveOutcome): ReserveOutcome => {
-    if (obligations.length === 0) return { kind: 'reserved', id };
-    const state = store();
-    // FAIL-CLOSED: counters that cannot be opened reserve nothing.
-    return state.ok ? ask(state.counters) : { kind: 'unavailable', detail: state.detail };
-  };
   return {
-    reserve: (reservation, obligations) => judged(obligations, reservation, (counters) => counters.reserve(reservation, obligations)),
-    reserveMany: (requests: readonly ReserveRequest[]) => {
+    reserve: (requests) => {
       if (requests.every((r) => r.obligations.length === 0)) return requests.map((r) => ({ kind: 'reserved', id: r.reservation }));
       const state = store();
-      if (state.ok) return state.counters.reserveMany(requests);
-      return requests.map(({ reservation, obligations }) => judged(obligations, reservation, () => ({ kind: 'unavailable', detail: state.detail })));
+      if (state.ok) return state.counters.reserve(requests);
+      // FAIL-CLOSED: counters that cannot be opened reserve nothing; a call that needs none is no business of theirs.
+      return requests.map(({ reservation, obligations }) =>
+        obligations.length === 0 ? { kind: 'reserved', id: reservation } : { kind: 'unavailable', detail: state.detail },
+      );
     },
-    peek: (obligations) => judged(obligations, '', (counters) => counters.peek(obligations)),
+    peek: (obligations) => {
+      if (obligations.length === 0) return { kind: 'reserved', id: '' };
+      const state = store();
+      return state.ok ? state.counters.peek(obligations) : { kind: 'unavailable', detail: state.detail };
+    },
     settle: (reservation: string, settlement: Settlement) => {
       if (opened?.ok === true) opened.counters.settle(reservation, settlement);
     },

@@ -7,7 +7,7 @@
  */
 import { Decimal } from '../decision/decimal.ts';
 import type { Obligation } from '../decision/obligation.ts';
-import type { Counters, ReserveOutcome, Settlement } from '../gate/ports.ts';
+import type { Counters, ReserveOutcome, ReserveRequest, Settlement } from '../gate/ports.ts';
 import type { Backend, Rows, Usage } from './backend.ts';
 import { Draft, type Judgement, judge, type Taken } from './discharge.ts';
 import { CounterKeys } from './key.ts';
@@ -16,20 +16,16 @@ import { MAX_TIME_MS } from './window.ts';
 /** Reservations that await their outcome; the gate holds far fewer. */
 const MAX_OPEN = 100_000;
 
-export type ReserveRequest = { readonly reservation: string; readonly obligations: readonly Obligation[] };
-
-/** The `Counters` port, answering at once, with what commands and batches need beside it. */
+/** The `Counters` port, answering at once, with what commands need beside it. */
 export type CounterStore = Omit<Counters, 'reserve' | 'peek'> & {
-  reserve(reservation: string, obligations: readonly Obligation[]): ReserveOutcome;
-  /** Each request in one atomic step of its own, in order, as if by `reserve`; the store is entered once for all of them. */
-  reserveMany(requests: readonly ReserveRequest[]): readonly ReserveOutcome[];
+  reserve(requests: readonly ReserveRequest[]): readonly ReserveOutcome[];
   peek(obligations: readonly Obligation[]): ReserveOutcome;
   /** What is used, counter by counter, in the windows the counters are in; a turned window shows its last value. */
   list(): Usage;
   close(): Promise<void>;
 };
 
-export class CounterLedger implements CounterStore {
+export class CounterLedger implements CounterStore, Counters {
   readonly #keys: CounterKeys;
   readonly #now: () => number;
   readonly #backend: Backend;
@@ -43,11 +39,7 @@ export class CounterLedger implements CounterStore {
     this.#backend = backend;
   }
 
-  reserve(reservation: string, obligations: readonly Obligation[]): ReserveOutcome {
-    return this.reserveMany([{ reservation, obligations }])[0] as ReserveOutcome;
-  }
-
-  reserveMany(requests: readonly ReserveRequest[]): readonly ReserveOutcome[] {
+  reserve(requests: readonly ReserveRequest[]): readonly ReserveOutcome[] {
     const nowMs = this.#clock();
     if (nowMs === undefined) return requests.map(() => noClock());
     const ids = new Set<string>();

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CounterTest, Obligation, Window } from '../../src/decision/obligation.ts';
+import type { ReserveOutcome } from '../../src/gate/ports.ts';
 import type { CounterStore } from '../../src/counters/ledger.ts';
 import { openLmdbCounters } from '../../src/counters/lmdb.ts';
 import { createMemoryCounters } from '../../src/counters/memory.ts';
@@ -78,12 +79,19 @@ export function read(testOf: CounterTest, options: { readonly scope?: string | n
   return { kind: 'read', counter: { scope, name, window }, test: testOf, rule: RULE };
 }
 
+/** Asks for one reservation alone. */
+export function ask(store: CounterStore, reservation: string, obligations: readonly Obligation[]): ReserveOutcome {
+  const [outcome, ...more] = store.reserve([{ reservation, obligations }]);
+  assert.ok(outcome !== undefined && more.length === 0);
+  return outcome;
+}
+
 let ids = 0;
 
 /** Reserves under a new id; answers the id, or why not. */
 export function take(store: CounterStore, ...obligations: Obligation[]): string {
   ids += 1;
-  const outcome = store.reserve(`call-${ids}`, obligations);
+  const outcome = ask(store, `call-${ids}`, obligations);
   if (outcome.kind === 'reserved') return outcome.id;
   return outcome.kind === 'refused' ? `refused ${outcome.obligation}` : `unavailable: ${outcome.detail}`;
 }
