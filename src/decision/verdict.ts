@@ -8,13 +8,13 @@ import type { DenyReason } from './reason.ts';
 /** A request id in its one canonical spelling: `JSON.stringify` of the string or safe integer. */
 export type RequestId = string;
 
-/** The policy's answer to one call. Obligations stand in the order of their rules. */
+/** The policy's answer to one call. Reads stand before reserves, each in the order of their rules. */
 export type Ruling =
   | { readonly effect: 'allow'; readonly obligations: readonly Obligation[] }
   | {
       readonly effect: 'deny';
       readonly denial: Denial;
-      /** Limits of rules that stand before the one that denied: if one of them is reached, it is the rule to name. */
+      /** What rules before the one that denied read of counters: if one of these reads fails, its rule is the one to name. */
       readonly earlier: readonly Obligation[];
     };
 

@@ -1,0 +1,214 @@
+/**
+ * The policy's answer to one call: a pure function of program, tool and arguments. No clock, no I/O, and no
+ * exception whatever the arguments are: what cannot be judged is denied under a code of its own.
+ *
+ * Which rules apply to a tool, in this order: those under its exact name, those under each glob that matches it (in
+ * the order of the file), those under `*`. The first rule that does not pass denies. Counters come after: first what
+ * rules read of them, then the amounts they add, so a call that its arguments deny is never said to have hit a limit
+ * which it only would have hit.
+ */
+import type { Obligation, RuleRef } from '../decision/obligation.ts';
+import type { JsonObject } from '../decision/value.ts';
+import type { Ruling } from '../decision/verdict.ts';
+import type { CompileRegex } from './condition.ts';
+import { compileGlob, type Glob, isGlob } from './glob.ts';
+import type { Program } from './program.ts';
+import { denialOf, type PreparedRule, prepareRule } from './rule.ts';
+import { foldName, isToolName, MAX_NAME_LENGTH } from './tool-name.ts';
+
+export type Call = { readonly tool: string; readonly args: JsonObject };
+
+/**
+ * `named`: exactly a name that the policy rules or hides. `look_alike`: not one, but folding makes it one, or makes a
+ * glob match. Globs name nobody, so a name that only a glob matches is `other`.
+ */
+export type NameStanding = 'named' | 'look_alike' | 'other';
+
+/** All that the policy says about one tool name. */
+type Plan = {
+  readonly refusal: Ruling | null;
+  readonly rules: readonly PreparedRule[];
+  /** The rules whose amounts depend on the arguments. */
+  readonly amounts: readonly PreparedRule[];
+  /** The reads of every allowed call. */
+  readonly reads: readonly Obligation[];
+  /** The ruling of every allowed call, where no amount depends on the arguments. */
+  readonly allowed: Ruling | null;
+  readonly visible: boolean;
+  readonly standing: NameStanding;
+};
+
+type KeyedGlob = { readonly matches: Glob; readonly folded: Glob };
+type RuleGlob = KeyedGlob & { readonly rules: readonly PreparedRule[] };
+
+export type PreparedPolicy = {
+  readonly defaultEffect: 'allow' | 'deny';
+  readonly rulesByName: ReadonlyMap<string, readonly PreparedRule[]>;
+  readonly globs: readonly RuleGlob[];
+  readonly wildcard: readonly PreparedRule[];
+  readonly hidden: ReadonlySet<string>;
+  readonly hiddenGlobs: readonly KeyedGlob[];
+  readonly foldedNames: ReadonlySet<string>;
+  readonly foldedHidden: ReadonlySet<string>;
+  /** Plans already made. Bounded, since agents choose names. */
+  readonly plans: Map<string, Plan>;
+};
+
+const MAX_PLANS = 2_000;
+const WILDCARD = '*';
+const NO_ARGUMENTS: JsonObject = {};
+
+/** @throws where a pattern does not compile or the program is not one that the reader made. */
+export function prepare(program: Program, compileRegex: CompileRegex): PreparedPolicy {
+  const rulesByName = new Map<string, readonly PreparedRule[]>();
+  const globs: RuleGlob[] = [];
+  let wildcard: readonly PreparedRule[] = [];
+  let number = 0;
+  for (const tool of program.tools) {
+    const rules = tool.rules.map((rule, index) =>
+      prepareRule(rule, { tool: tool.key, rule: rule.name, index }, ++number, compileRegex),
+    );
+    if (tool.key === WILDCARD) wildcard = rules;
+    else if (isGlob(tool.key)) globs.push({ ...keyedGlob(tool.key), rules });
+    else rulesByName.set(tool.key, rules);
+  }
+  const hidden = new Set(program.hide.filter((name) => !isGlob(name)));
+  return {
+    defaultEffect: program.defaultEffect,
+    rulesByName,
+    globs,
+    wildcard,
+    hidden,
+    hiddenGlobs: program.hide.filter(isGlob).map(keyedGlob),
+    foldedNames: new Set([...rulesByName.keys(), ...hidden].map(foldName)),
+    foldedHidden: new Set([...hidden].map(foldName)),
+    plans: new Map(),
+  };
+}
+
+function keyedGlob(pattern: string): KeyedGlob {
+  return { matches: compileGlob(pattern), folded: compileGlob(pattern, foldName) };
+}
+
+/** Before each rule its number goes into `cursor[0]`, before each condition the condition's into `cursor[1]`, both from 1. */
+export function evaluate(prepared: PreparedPolicy, call: Call, cursor?: Int32Array): Ruling {
+  const plan = planFor(prepared, call.tool);
+  if (plan.refusal !== null) return plan.refusal;
+  const { rules, amounts } = plan;
+  let judging: PreparedRule | undefined;
+  try {
+    for (let i = 0; i < rules.length; i++) {
+      judging = rules[i] as PreparedRule;
+      mark(cursor, judging);
+      const denial = judging.judge(call.args, cursor);
+      if (denial !== null) return { effect: 'deny', denial, earlier: readsOf(rules.slice(0, i)) };
+    }
+    if (plan.allowed !== null) return plan.allowed;
+    for (let i = 0; i < amounts.length; i++) {
+      judging = amounts[i] as PreparedRule;
+      mark(cursor, judging);
+      const denial = judging.judgeAmount?.(call.args) ?? null;
+      if (denial !== null) return { effect: 'deny', denial, earlier: readsOf(rules) };
+    }
+    return { effect: 'allow', obligations: [...plan.reads, ...reservesOf(rules, call.args)] };
+  } catch {
+    // FAIL-CLOSED: whatever went wrong while judging a rule denies, under a code apart from the rules' own.
+    return failedAt(judging);
+  }
+}
+
+function mark(cursor: Int32Array | undefined, rule: PreparedRule): void {
+  if (cursor === undefined) return;
+  cursor[0] = rule.number;
+  cursor[1] = 0;
+}
+
+/**
+ * Whether the tool may appear in lists: not hidden, nor a look-alike of a hidden name. As the dialect has it, a tool
+ * that `default: deny` leaves unlisted is shown all the same, and every call of it denied.
+ */
+export function isVisible(prepared: PreparedPolicy, toolName: string): boolean {
+  return planFor(prepared, toolName).visible;
+}
+
+export function nameStanding(prepared: PreparedPolicy, name: string): NameStanding {
+  return planFor(prepared, name).standing;
+}
+
+/** The rule that a number in `cursor[0]` means. */
+export function ruleByNumber(program: Program, number: number): RuleRef | undefined {
+  let before = 0;
+  for (const tool of program.tools) {
+    const index = number - before - 1;
+    const rule = tool.rules[index];
+    if (rule !== undefined) return { tool: tool.key, rule: rule.name, index };
+    before += tool.rules.length;
+  }
+  return undefined;
+}
+
+function planFor(prepared: PreparedPolicy, tool: string): Plan {
+  const known = prepared.plans.get(tool);
+  if (known !== undefined) return known;
+  const plan = makePlan(prepared, tool);
+  if (tool.length <= MAX_NAME_LENGTH) {
+    if (prepared.plans.size >= MAX_PLANS) prepared.plans.clear();
+    prepared.plans.set(tool, plan);
+  }
+  return plan;
+}
+
+function makePlan(prepared: PreparedPolicy, tool: string): Plan {
+  const own = prepared.rulesByName.get(tool);
+  const named = own !== undefined || prepared.hidden.has(tool);
+  // FAIL-CLOSED: a name too long to be compared with the policy's globs is nobody's.
+  if (!isToolName(tool) || (!named && tool.length > MAX_NAME_LENGTH)) {
+    const refusal = refuse('malformed_message', 'this is not a tool name');
+    return { refusal, rules: [], amounts: [], reads: [], allowed: null, visible: false, standing: 'look_alike' };
+  }
+  const globs = prepared.globs.filter((glob) => glob.matches(tool));
+  const rules = [...(own ?? []), ...globs.flatMap((glob) => glob.rules), ...prepared.wildcard];
+  const hidden = prepared.hidden.has(tool) || prepared.hiddenGlobs.some((glob) => glob.matches(tool));
+  const listed = prepared.defaultEffect === 'allow' || own !== undefined || globs.length > 0;
+  const folded = foldName(tool);
+  const standing: NameStanding = named ? 'named' : resembles(prepared, tool, folded) ? 'look_alike' : 'other';
+  const likeHidden = !named && (prepared.foldedHidden.has(folded) || matchesOnlyFolded(prepared.hiddenGlobs, tool, folded));
+  let refusal: Ruling | null = null;
+  if (hidden) refusal = refuse('tool_hidden', 'the policy hides this tool: it cannot be called');
+  else if (!listed) refusal = refuse('tool_not_listed', 'the policy allows only the tools it lists, and this is not one of them');
+  const amounts = rules.filter((rule) => rule.judgeAmount !== null);
+  // Without reads of other rules the reserves say all that own bounds can say.
+  const reads = rules.some((rule) => rule.reads.length > 0) ? readsOf(rules) : [];
+  const fixed = amounts.length === 0 ? [...reads, ...reservesOf(rules, NO_ARGUMENTS)] : null;
+  const allowed: Ruling | null = fixed === null ? null : { effect: 'allow', obligations: fixed };
+  return { refusal, rules, amounts, reads, allowed, visible: !hidden && !likeHidden, standing };
+}
+
+function resembles(prepared: PreparedPolicy, tool: string, folded: string): boolean {
+  if (prepared.foldedNames.has(folded)) return true;
+  return matchesOnlyFolded(prepared.globs, tool, folded) || matchesOnlyFolded(prepared.hiddenGlobs, tool, folded);
+}
+
+function matchesOnlyFolded(globs: readonly KeyedGlob[], tool: string, folded: string): boolean {
+  return globs.some((glob) => glob.folded(folded) && !glob.matches(tool));
+}
+
+function refuse(reason: 'tool_hidden' | 'tool_not_listed' | 'malformed_message', message: string): Ruling {
+  return { effect: 'deny', denial: { reason, message }, earlier: [] };
+}
+
+function readsOf(rules: readonly PreparedRule[]): readonly Obligation[] {
+  return rules.flatMap((rule) => [...rule.ownReads, ...rule.reads]);
+}
+
+function reservesOf(rules: readonly PreparedRule[], args: JsonObject): readonly Obligation[] {
+  return rules.map((rule) => rule.reserve(args)).filter((obligation) => obligation !== null);
+}
+
+function failedAt(rule: PreparedRule | undefined): Ruling {
+  const message = 'the call could not be judged';
+  if (rule === undefined) return { effect: 'deny', denial: { reason: 'evaluation_error', message }, earlier: [] };
+  const words = { name: rule.ref.rule, ...(rule.onDeny === undefined ? {} : { onDeny: rule.onDeny }) };
+  const denial = denialOf(words, rule.ref, 'evaluation_error', 'it could not be evaluated for this call');
+  return { effect: 'deny', denial, earlier: [] };
+}
