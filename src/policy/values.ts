@@ -29,7 +29,7 @@ export function orderAgainst(text: string): Order {
   const double = Number(text);
   const isPlain = Number.isFinite(double) && Decimal.fromNumber(double).equals(constant);
   return (value) => {
-    if (isPlain && typeof value === 'number') {
+    if (isPlain && typeof value === 'number' && Number.isFinite(value)) {
       if (value < double) return -1;
       if (value > double) return 1;
       if (value === double) return 0;

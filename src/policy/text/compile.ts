@@ -68,7 +68,7 @@ function compileRule(node: TreeNode, scope: Scope, path: PathStep[], counters: C
   const name = textOf(valueOf(node, 'name')) ?? '';
   const message = textOf(valueOf(node, 'on_deny')) ?? '';
   const words = message === '' ? { name } : { name, onDeny: message };
-  const action = textOf(valueOf(node, 'action')) ?? 'evaluate';
+  const action = textOf(entryOf(node, 'action')?.value) ?? 'evaluate';
   const at = entryOf(node, 'name')?.keyAt ?? node.at;
   const conflict = (field: string, withWhat: string, hint: string) => {
     const place = entryOf(node, field)?.keyAt ?? at;
@@ -96,7 +96,7 @@ function compileRule(node: TreeNode, scope: Scope, path: PathStep[], counters: C
     const limit = compileRateLimit(rate.value, scope, [...path, 'rate_limit'], report);
     return { ...words, action: 'evaluate', conditions: [], ...(limit === null ? {} : { limit }) };
   }
-  if (conditions.length === 0 && entryOf(node, 'conditions')?.value.kind !== 'broken') {
+  if (conditions.length === 0 && action === 'evaluate') {
     const conditionsNode = entryOf(node, 'conditions')?.value;
     if (conditionsNode === undefined || conditionsNode.kind === 'null' || conditionsNode.kind === 'list') {
       const hint = misspelt(node);

@@ -14,6 +14,7 @@ export type PolicyReading =
 
 export function readPolicy(bytes: Uint8Array, file: string): PolicyReading {
   const { tree, report } = readDocument(bytes, file);
+  // FAIL-CLOSED: without a tree there is no policy, whether or not a fault says why.
   if (tree === null) return { ok: false, diagnostics: report.faults() };
   checkShape(tree, report);
   const program = compile(tree, report);

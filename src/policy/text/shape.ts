@@ -5,6 +5,10 @@ import type { Report } from './report.ts';
 import { FIELDS, policySchema } from './schema.ts';
 import { describe, entryOf, type PathStep, quote, showPath, type TreeNode } from './tree.ts';
 
+// zod passes over a record's key of this name, and with it over that tool's rules, so it is shown another.
+const PROTO = '__proto__';
+const PROTO_SHOWN = '\0__proto__';
+
 export function checkShape(tree: TreeNode, report: Report): void {
   const result = policySchema.safeParse(plain(tree));
   if (result.success) return;
@@ -20,13 +24,12 @@ function plain(node: TreeNode): unknown {
     case 'string':
       return node.value;
     case 'number':
-      // The spelling counts: `1.0` and `0x1` are no version.
       return Number(node.value);
     case 'list':
       return node.items.map(plain);
     case 'map': {
       const object = Object.create(null) as { [key: string]: unknown };
-      for (const entry of node.entries) object[entry.key] = plain(entry.value);
+      for (const entry of node.entries) object[entry.key === PROTO ? PROTO_SHOWN : entry.key] = plain(entry.value);
       return object;
     }
     case 'broken':
@@ -35,13 +38,13 @@ function plain(node: TreeNode): unknown {
 }
 
 function reportIssue(issue: z.core.$ZodIssue, tree: TreeNode, report: Report): void {
-  const path = issue.path.filter((step): step is PathStep => typeof step !== 'symbol');
+  const path = issue.path.filter((step) => typeof step !== 'symbol').map(unescaped);
   const { node, parent } = follow(tree, path);
   if (node?.kind === 'broken' || parent?.kind === 'broken') return;
   const expected = issue.message;
   const shown = showPath(path);
   if (issue.code === 'unrecognized_keys') {
-    for (const key of issue.keys) {
+    for (const key of issue.keys.map(unescaped)) {
       const entry = entryOf(node, key);
       const hint = nearest(key, fieldsAt(path));
       const found = `the unknown field ${quote(key)}`;
@@ -57,6 +60,8 @@ function reportIssue(issue: z.core.$ZodIssue, tree: TreeNode, report: Report): v
     return;
   }
   if (node === undefined) {
+    // A condition's value is asked for by compile.ts, which knows the operator.
+    if (path.length === 7 && path.at(-1) === 'value') return;
     const name = String(path.at(-1) ?? '');
     report.fault({ code: 'missing_field', at: parent?.at ?? 0, path: shown, found: `no ${quote(name)}`, expected });
     return;
@@ -71,6 +76,10 @@ function reportIssue(issue: z.core.$ZodIssue, tree: TreeNode, report: Report): v
   report.fault({ code, at: node.at, path: shown, found: describe(node), expected, hint });
 }
 
+function unescaped<Step extends PathStep>(step: Step): Step {
+  return (step === PROTO_SHOWN ? PROTO : step) as Step;
+}
+
 function reportWord(node: TreeNode, known: string[], path: PathStep[], expected: string, report: Report): void {
   const place = { at: node.at, path: showPath(path), found: describe(node), expected };
   const word = node.kind === 'string' ? node.value : '';
@@ -79,10 +88,33 @@ function reportWord(node: TreeNode, known: string[], path: PathStep[], expected:
   } else if (path.at(-1) === 'action' && word === 'require_approval') {
     report.fault({ code: 'unsupported_action', ...place, hint: 'approvals are not built yet: use deny, or conditions that must hold' });
   } else {
-    const near = path.at(-1) === 'version' ? undefined : nearest(word, known);
+    const near = path.at(-1) === 'version' ? undefined : (nearest(word, known) ?? ELSEWHERE.get(word.toLowerCase()));
     report.fault({ code: 'unknown_word', ...place, hint: near === undefined ? undefined : `did you mean ${near}?` });
   }
 }
+
+/** What other languages call the operators. */
+const ELSEWHERE = new Map([
+  ['=', 'eq'],
+  ['==', 'eq'],
+  ['is', 'eq'],
+  ['equals', 'eq'],
+  ['!=', 'neq'],
+  ['not_equals', 'neq'],
+  ['<', 'lt'],
+  ['lessthan', 'lt'],
+  ['less_than', 'lt'],
+  ['<=', 'lte'],
+  ['>', 'gt'],
+  ['greaterthan', 'gt'],
+  ['greater_than', 'gt'],
+  ['>=', 'gte'],
+  ['nin', 'not_in'],
+  ['matches', 'regex'],
+  ['pattern', 'regex'],
+  ['includes', 'contains'],
+  ['not_exists', 'exists with value: false'],
+]);
 
 function wantsQuotes(issue: z.core.$ZodIssue, node: TreeNode): boolean {
   return issue.code === 'invalid_type' && issue.expected === 'string' && (node.kind === 'number' || node.kind === 'boolean');

@@ -1,0 +1,78 @@
+/** A policy file on disk: read within its bounds, compiled, and named by a digest of what it means. */
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import type { Diagnostic } from '../policy/diagnostic.ts';
+import type { Program } from '../policy/program.ts';
+import type { PolicyErrorCode } from '../policy/text/codes.ts';
+import { MAX_BYTES } from '../policy/text/document.ts';
+import { readPolicy } from '../policy/text/read-policy.ts';
+import { canonicalJson } from './canonical-json.ts';
+
+export type LoadedPolicy =
+  | {
+      readonly ok: true;
+      readonly program: Program;
+      /** SHA-256, in hex, over the program's canonical JSON: files that mean the same have the same digest. */
+      readonly digest: string;
+      readonly file: string;
+      readonly warnings: readonly Diagnostic[];
+      /** The file's text, for showing the lines that diagnostics name. */
+      readonly bytes: Uint8Array;
+    }
+  | { readonly ok: false; readonly diagnostics: readonly Diagnostic[]; readonly bytes?: Uint8Array };
+
+/** Never rejects: what is wrong with the file comes out as diagnostics. */
+export async function loadPolicy(path: string): Promise<LoadedPolicy> {
+  const file = await readBounded(path);
+  if ('fault' in file) return { ok: false, diagnostics: [file.fault] };
+  const reading = readPolicy(file.bytes, path);
+  if (!reading.ok) return { ok: false, diagnostics: reading.diagnostics, bytes: file.bytes };
+  const { program, warnings } = reading;
+  return { ok: true, program, digest: digestOf(program), file: path, warnings, bytes: file.bytes };
+}
+
+export function digestOf(program: Program): string {
+  return createHash('sha256').update(canonicalJson(program)).digest('hex');
+}
+
+type ReadFile = { readonly bytes: Uint8Array } | { readonly fault: Diagnostic };
+
+async function readBounded(path: string): Promise<ReadFile> {
+  let handle: FileHandle | undefined;
+  try {
+    // Non-blocking, so that opening a FIFO nobody writes to does not wait for ever.
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stat = await handle.stat();
+    if (stat.isDirectory()) return fault(path, 'not_a_file', 'a directory');
+    if (!stat.isFile()) return fault(path, 'not_a_file', 'a device, pipe or socket');
+    // One byte more than allowed, so that a file that grew meanwhile is seen to be too large.
+    const buffer = new Uint8Array(MAX_BYTES + 1);
+    let length = 0;
+    while (length < buffer.length) {
+      const { bytesRead } = await handle.read(buffer, length, buffer.length - length, length);
+      if (bytesRead === 0) break;
+      length += bytesRead;
+    }
+    if (length > MAX_BYTES) {
+      return fault(path, 'file_too_large', `${Math.max(stat.size, length)} bytes`, `at most ${MAX_BYTES} bytes`);
+    }
+    return { bytes: buffer.slice(0, length) };
+  } catch (error) {
+    return unreadable(path, error);
+  } finally {
+    await handle?.close().catch(() => undefined);
+  }
+}
+
+function unreadable(path: string, error: unknown): ReadFile {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+  if (code === 'ENOENT' || code === 'ENOTDIR') return fault(path, 'file_missing', 'no file of this name');
+  if (code === 'ENXIO') return fault(path, 'not_a_file', 'a device, pipe or socket');
+  // FAIL-CLOSED: any other reason not to have the bytes is a reason not to have a policy.
+  return fault(path, 'file_unreadable', `a file that cannot be read (${code})`);
+}
+
+function fault(file: string, code: PolicyErrorCode, found: string, expected = 'a readable policy file'): ReadFile {
+  return { fault: { code, file, line: 1, column: 1, path: '', found, expected } };
+}
