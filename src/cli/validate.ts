@@ -42,8 +42,10 @@ export async function validate(files: string[], options: { json: boolean }, io: 
 }
 
 function print(report: FileReport, lines: readonly string[], io: ValidateIo): void {
-  for (const warning of report.warnings) io.err(formatDiagnostic(warning, 'warning', lines[warning.line - 1], io.colour));
-  for (const error of report.errors) io.err(formatDiagnostic(error, 'error', lines[error.line - 1], io.colour));
+  for (const warning of report.warnings)
+    io.err(formatDiagnostic(warning, 'warning', lines[warning.line - 1], io.colour));
+  for (const error of report.errors)
+    io.err(formatDiagnostic(error, 'error', lines[error.line - 1], io.colour));
   if (report.valid) {
     io.out(`${printable(report.file)}: ok (${report.digest?.slice(0, 12)})\n`);
     return;
@@ -69,8 +71,13 @@ export function formatDiagnostic(
   const word = colour ? `${tone}${severity}${RESET}` : severity;
   const where = path === '' ? '' : ` at ${path}`;
   const head = `${printable(`${file}:${line}:${column}`)}: ${word} ${printable(`${code}${where}: found ${found}`)}`;
-  const text = [`expected ${expected}`, ...(hint === undefined ? [] : [`hint: ${hint}`])].map((one) => `  ${printable(one)}`);
-  const shown = sourceLine === undefined || sourceLine.trim() === '' ? [] : excerpt(sourceLine, line, column).map(printable);
+  const text = [`expected ${expected}`, ...(hint === undefined ? [] : [`hint: ${hint}`])].map(
+    (one) => `  ${printable(one)}`,
+  );
+  const shown =
+    sourceLine === undefined || sourceLine.trim() === ''
+      ? []
+      : excerpt(sourceLine, line, column).map(printable);
   return `${[head, ...shown, ...text].join('\n')}\n`;
 }
 
@@ -85,5 +92,6 @@ function excerpt(sourceLine: string, line: number, column: number): string[] {
 
 /** Control and direction characters of a hostile file must not reach the terminal. */
 function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
   return text.replace(/[\0-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
 }

@@ -34,7 +34,10 @@ export function valueAt(args: JsonObject, path: readonly string[]): JsonValue | 
   return value;
 }
 
-export function prepareCondition(condition: ArgumentCondition, compileRegex: CompileRegex): PreparedCondition {
+export function prepareCondition(
+  condition: ArgumentCondition,
+  compileRegex: CompileRegex,
+): PreparedCondition {
   const { path, op, value: wanted } = condition;
   const requirement = requirementOf(op, wanted);
   if (op === 'exists') {
@@ -75,7 +78,8 @@ function testOf(op: Exclude<Operator, 'exists'>, wanted: PolicyValue, compileReg
       return comparison(wanted, (order) => order >= 0);
     case 'regex': {
       const matches = compileRegex(wanted.kind === 'string' ? wanted.value : neverValid());
-      const test = (value: JsonValue) => (typeof value !== 'string' ? WRONG_TYPE : matches(value) ? HOLDS : FAILS);
+      const test = (value: JsonValue) =>
+        typeof value !== 'string' ? WRONG_TYPE : matches(value) ? HOLDS : FAILS;
       return { test, needed: 'a string' };
     }
     case 'contains':

@@ -164,7 +164,15 @@ function makePlan(prepared: PreparedPolicy, tool: string): Plan {
   // FAIL-CLOSED: a name too long to be compared with the policy's globs is nobody's.
   if (!isToolName(tool) || (!named && tool.length > MAX_NAME_LENGTH)) {
     const refusal = refuse('malformed_message', 'this is not a tool name');
-    return { refusal, rules: [], amounts: [], reads: [], allowed: null, visible: false, standing: 'look_alike' };
+    return {
+      refusal,
+      rules: [],
+      amounts: [],
+      reads: [],
+      allowed: null,
+      visible: false,
+      standing: 'look_alike',
+    };
   }
   const globs = prepared.globs.filter((glob) => glob.matches(tool));
   const rules = [...(own ?? []), ...globs.flatMap((glob) => glob.rules), ...prepared.wildcard];
@@ -172,10 +180,15 @@ function makePlan(prepared: PreparedPolicy, tool: string): Plan {
   const listed = prepared.defaultEffect === 'allow' || own !== undefined || globs.length > 0;
   const folded = foldName(tool);
   const standing: NameStanding = named ? 'named' : resembles(prepared, tool, folded) ? 'look_alike' : 'other';
-  const likeHidden = !named && (prepared.foldedHidden.has(folded) || matchesOnlyFolded(prepared.hiddenGlobs, tool, folded));
+  const likeHidden =
+    !named && (prepared.foldedHidden.has(folded) || matchesOnlyFolded(prepared.hiddenGlobs, tool, folded));
   let refusal: Ruling | null = null;
   if (hidden) refusal = refuse('tool_hidden', 'the policy hides this tool: it cannot be called');
-  else if (!listed) refusal = refuse('tool_not_listed', 'the policy allows only the tools it lists, and this is not one of them');
+  else if (!listed)
+    refusal = refuse(
+      'tool_not_listed',
+      'the policy allows only the tools it lists, and this is not one of them',
+    );
   const amounts = rules.filter((rule) => rule.judgeAmount !== null);
   // Without reads of other rules the reserves say all that own bounds can say.
   const reads = rules.some((rule) => rule.reads.length > 0) ? readsOf(rules) : [];
@@ -186,7 +199,9 @@ function makePlan(prepared: PreparedPolicy, tool: string): Plan {
 
 function resembles(prepared: PreparedPolicy, tool: string, folded: string): boolean {
   if (prepared.foldedNames.has(folded)) return true;
-  return matchesOnlyFolded(prepared.globs, tool, folded) || matchesOnlyFolded(prepared.hiddenGlobs, tool, folded);
+  return (
+    matchesOnlyFolded(prepared.globs, tool, folded) || matchesOnlyFolded(prepared.hiddenGlobs, tool, folded)
+  );
 }
 
 function matchesOnlyFolded(globs: readonly KeyedGlob[], tool: string, folded: string): boolean {
@@ -207,7 +222,8 @@ function reservesOf(rules: readonly PreparedRule[], args: JsonObject): readonly 
 
 function failedAt(rule: PreparedRule | undefined): Ruling {
   const message = 'the call could not be judged';
-  if (rule === undefined) return { effect: 'deny', denial: { reason: 'evaluation_error', message }, earlier: [] };
+  if (rule === undefined)
+    return { effect: 'deny', denial: { reason: 'evaluation_error', message }, earlier: [] };
   const words = { name: rule.ref.rule, ...(rule.onDeny === undefined ? {} : { onDeny: rule.onDeny }) };
   const denial = denialOf(words, rule.ref, 'evaluation_error', 'it could not be evaluated for this call');
   return { effect: 'deny', denial, earlier: [] };

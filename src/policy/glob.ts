@@ -3,7 +3,10 @@
  * for itself. A glob matches whole names. There is no way to escape the two.
  */
 
-type Piece = { readonly kind: 'text'; readonly text: readonly string[] } | { readonly kind: 'any' } | { readonly kind: 'one' };
+type Piece =
+  | { readonly kind: 'text'; readonly text: readonly string[] }
+  | { readonly kind: 'any' }
+  | { readonly kind: 'one' };
 
 export type Glob = (name: string) => boolean;
 

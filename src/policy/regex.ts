@@ -14,7 +14,8 @@ export function compileRegex(pattern: string): (text: string) => boolean {
     throw new Error(`pattern longer than ${MAX_PATTERN_LENGTH} characters`);
   }
   const regex = compile(pattern);
-  if (regex.programSize() > MAX_PROGRAM_SIZE) throw new Error('pattern too large once its repetitions are written out');
+  if (regex.programSize() > MAX_PROGRAM_SIZE)
+    throw new Error('pattern too large once its repetitions are written out');
   return literal(pattern) ?? ((text) => regex.test(text));
 }
 

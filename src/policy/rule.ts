@@ -43,7 +43,12 @@ export type PreparedRule = {
 
 type Step = (args: JsonObject) => Denial | null;
 
-export function prepareRule(rule: Rule, ref: RuleRef, number: number, compileRegex: CompileRegex): PreparedRule {
+export function prepareRule(
+  rule: Rule,
+  ref: RuleRef,
+  number: number,
+  compileRegex: CompileRegex,
+): PreparedRule {
   const deny = (reason: DenyReason, what: string): Denial => denialOf(rule, ref, reason, what);
   const shared = { number, ref, onDeny: rule.onDeny };
   const source = { rule: ref, ...(rule.onDeny === undefined ? {} : { onDeny: rule.onDeny }) };
@@ -78,7 +83,12 @@ export function prepareRule(rule: Rule, ref: RuleRef, number: number, compileReg
     },
     judgeAmount: limit?.amount.kind === 'argument' ? amountStep(limit.amount.path, deny) : null,
     reads,
-    ownReads: (limit?.bounds ?? []).map((test) => ({ kind: 'read', counter: (limit as Limit).counter, test, ...source })),
+    ownReads: (limit?.bounds ?? []).map((test) => ({
+      kind: 'read',
+      counter: (limit as Limit).counter,
+      test,
+      ...source,
+    })),
     reserve: reserveOf(limit, source),
   };
 }
@@ -96,7 +106,12 @@ function reserveOf(limit: Limit | undefined, source: Source): PreparedRule['rese
 }
 
 /** The text holds the rule's own words first, then what was wrong with the call; never an argument's value. */
-export function denialOf(rule: { name: string; onDeny?: string }, ref: RuleRef, reason: DenyReason, what: string): Denial {
+export function denialOf(
+  rule: { name: string; onDeny?: string },
+  ref: RuleRef,
+  reason: DenyReason,
+  what: string,
+): Denial {
   const detail = `rule ${JSON.stringify(clip(rule.name, 100))}: ${what}`;
   const message = rule.onDeny === undefined ? detail : `${rule.onDeny} (${detail})`;
   return { reason, message, rule: ref, ...(rule.onDeny === undefined ? {} : { onDeny: rule.onDeny }) };
@@ -129,15 +144,24 @@ function argumentStep(condition: PreparedCondition, deny: MakeDenial): Step {
 
 function amountStep(path: readonly string[], deny: MakeDenial): Step {
   const name = argumentName(path);
-  const missing = deny('invalid_argument', `${name} is missing; it must be a number, for it counts towards a limit`);
+  const missing = deny(
+    'invalid_argument',
+    `${name} is missing; it must be a number, for it counts towards a limit`,
+  );
   const negative = deny('invalid_argument', `${name} must not be negative, for it counts towards a limit`);
-  const tooLarge = deny('invalid_argument', `${name} must be at most ${MAX_AMOUNT.toString()}, for it counts towards a limit`);
+  const tooLarge = deny(
+    'invalid_argument',
+    `${name} must be at most ${MAX_AMOUNT.toString()}, for it counts towards a limit`,
+  );
   return (args) => {
     const value = valueAt(args, path);
     if (value === undefined) return missing;
     if (!isNumber(value)) {
       const found = kindWithArticle(kindOf(value));
-      return deny('invalid_argument', `${name} is ${found}, but has to be a number, for it counts towards a limit`);
+      return deny(
+        'invalid_argument',
+        `${name} is ${found}, but has to be a number, for it counts towards a limit`,
+      );
     }
     if (typeof value === 'number' && value >= 0 && value < 1e18) return null;
     const amount = toDecimal(value);
@@ -148,7 +172,8 @@ function amountStep(path: readonly string[], deny: MakeDenial): Step {
 
 function amountFrom(args: JsonObject, path: readonly string[]): DecimalText {
   const value = valueAt(args, path);
-  if (value === undefined || !isNumber(value)) throw new TypeError('an amount was not judged before it was taken');
+  if (value === undefined || !isNumber(value))
+    throw new TypeError('an amount was not judged before it was taken');
   return toDecimal(value).toString();
 }
 
@@ -157,7 +182,10 @@ function argumentName(path: readonly string[]): string {
 }
 
 /** A counter is a number that is always there; what asks for anything else is settled here. */
-export function counterTest(condition: { op: CounterCondition['op']; value: PolicyValue }): CounterTest | 'always' | 'never' {
+export function counterTest(condition: {
+  op: CounterCondition['op'];
+  value: PolicyValue;
+}): CounterTest | 'always' | 'never' {
   const { op, value } = condition;
   switch (op) {
     case 'eq':
@@ -182,4 +210,3 @@ export function counterTest(condition: { op: CounterCondition['op']; value: Poli
       return 'never';
   }
 }
-

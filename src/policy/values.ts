@@ -54,7 +54,9 @@ export function equalTo(wanted: PolicyValue): Equal {
     case 'list': {
       const items = wanted.items.map(equalTo);
       return (value) =>
-        Array.isArray(value) && value.length === items.length && items.every((item, i) => item(value[i] as JsonValue));
+        Array.isArray(value) &&
+        value.length === items.length &&
+        items.every((item, i) => item(value[i] as JsonValue));
     }
     case 'object': {
       const entries = wanted.entries.map(([key, item]) => [key, equalTo(item)] as const);

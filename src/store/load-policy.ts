@@ -55,7 +55,12 @@ async function readBounded(path: string): Promise<ReadFile> {
       length += bytesRead;
     }
     if (length > MAX_BYTES) {
-      return fault(path, 'file_too_large', `${Math.max(stat.size, length)} bytes`, `at most ${MAX_BYTES} bytes`);
+      return fault(
+        path,
+        'file_too_large',
+        `${Math.max(stat.size, length)} bytes`,
+        `at most ${MAX_BYTES} bytes`,
+      );
     }
     return { bytes: buffer.slice(0, length) };
   } catch (error) {
@@ -73,6 +78,11 @@ function unreadable(path: string, error: unknown): ReadFile {
   return fault(path, 'file_unreadable', `a file that cannot be read (${code})`);
 }
 
-function fault(file: string, code: PolicyErrorCode, found: string, expected = 'a readable policy file'): ReadFile {
+function fault(
+  file: string,
+  code: PolicyErrorCode,
+  found: string,
+  expected = 'a readable policy file',
+): ReadFile {
   return { fault: { code, file, line: 1, column: 1, path: '', found, expected } };
 }

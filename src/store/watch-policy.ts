@@ -43,9 +43,7 @@ export function watchPolicy(path: string, onChange: () => void, options: WatchOp
     });
   const announce = () => {
     clearTimeout(settling);
-    settling = setTimeout(() => {
-      if (!closed) onChange();
-    }, settleMs).unref();
+    settling = setTimeout(onChange, settleMs).unref();
   };
   const polling = setInterval(check, options.pollMs ?? DEFAULT_POLL_MS).unref();
   const watcher = watchFolder(dirname(path), basename(path), () => void check());

@@ -17,7 +17,15 @@ function file(name: string, text: string): string {
 async function run(files: string[], json = false, colour = false) {
   let out = '';
   let err = '';
-  const io = { out: (text: string) => { out += text; }, err: (text: string) => { err += text; }, colour };
+  const io = {
+    out: (text: string) => {
+      out += text;
+    },
+    err: (text: string) => {
+      err += text;
+    },
+    colour,
+  };
   const code = await validate(files, { json }, io);
   return { code, out, err };
 }
@@ -52,7 +60,11 @@ ${path}: 2 errors
 });
 
 test('one bad file among good ones decides the exit code, and all are reported', async () => {
-  const { code, out, err } = await run([file('a.yaml', 'version: "1"\n'), join(folder, 'none'), file('b.yaml', 'version: "1"\n')]);
+  const { code, out, err } = await run([
+    file('a.yaml', 'version: "1"\n'),
+    join(folder, 'none'),
+    file('b.yaml', 'version: "1"\n'),
+  ]);
   assert.equal(code, 78);
   assert.equal(out.split('\n').length, 3);
   assert.match(err, /none:1:1: error file_missing: found no file of this name/);
@@ -92,7 +104,17 @@ test('--json prints one object with every diagnostic as data', async () => {
         file: bad,
         valid: false,
         digest: null,
-        errors: [{ code: 'unknown_word', file: bad, line: 1, column: 10, path: 'version', found: '"2"', expected: 'version "1"' }],
+        errors: [
+          {
+            code: 'unknown_word',
+            file: bad,
+            line: 1,
+            column: 10,
+            path: 'version',
+            found: '"2"',
+            expected: 'version "1"',
+          },
+        ],
         warnings: [],
       },
     ],
@@ -108,8 +130,16 @@ test('a hostile file\u2019s control and direction characters do not reach the te
 
 test('the caret stands under its column in lines with tabs and in very long lines', () => {
   const diagnostic = { code: 'x', file: 'f', line: 1, column: 3, path: '', found: 'a', expected: 'b' };
-  assert.deepEqual(formatDiagnostic(diagnostic, 'warning', '\tab', false).split('\n').slice(1, 3), ['  1 | \tab', '    | \t ^']);
-  const far = formatDiagnostic({ ...diagnostic, column: 5_001 }, 'error', `${'a'.repeat(5_000)}b${'c'.repeat(5_000)}`, false).split('\n');
+  assert.deepEqual(formatDiagnostic(diagnostic, 'warning', '\tab', false).split('\n').slice(1, 3), [
+    '  1 | \tab',
+    '    | \t ^',
+  ]);
+  const far = formatDiagnostic(
+    { ...diagnostic, column: 5_001 },
+    'error',
+    `${'a'.repeat(5_000)}b${'c'.repeat(5_000)}`,
+    false,
+  ).split('\n');
   assert.ok((far[1]?.length ?? 0) < 200);
   assert.equal(far[1]?.[far[2]?.indexOf('^') ?? 0], 'b');
 });

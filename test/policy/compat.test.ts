@@ -35,8 +35,13 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 const folder = join(process.env.PORTCULLIS_COMPAT ?? join(root, '../shared/compat'), 'cases/open');
 
 /** What the proxy does with a call, as far as the policy goes. */
-function judge(prepared: PreparedPolicy, counters: CounterModel, call: Call): { effect: 'allow' | 'deny'; text: string } {
-  const argumentsText = call.argumentsText ?? (call.arguments === undefined ? undefined : JSON.stringify(call.arguments));
+function judge(
+  prepared: PreparedPolicy,
+  counters: CounterModel,
+  call: Call,
+): { effect: 'allow' | 'deny'; text: string } {
+  const argumentsText =
+    call.argumentsText ?? (call.arguments === undefined ? undefined : JSON.stringify(call.arguments));
   const args = readArgs(argumentsText);
   const ruling: Ruling = evaluate(prepared, { tool: call.tool, args });
   if (ruling.effect === 'deny') {
@@ -50,14 +55,19 @@ function judge(prepared: PreparedPolicy, counters: CounterModel, call: Call): { 
 }
 
 function run(one: Case): void {
-  const bytes = one.policyBase64 === undefined ? Buffer.from(one.policy ?? '') : Buffer.from(one.policyBase64, 'base64');
+  const bytes =
+    one.policyBase64 === undefined ? Buffer.from(one.policy ?? '') : Buffer.from(one.policyBase64, 'base64');
   const reading = readPolicy(bytes, `${one.name}.yaml`);
   const faults = reading.ok ? '' : JSON.stringify(reading.diagnostics);
   assert.equal(reading.ok, one.valid, `${one.name}: ${faults}`);
   if (!reading.ok) return;
   const prepared = prepare(reading.program, compileRegex);
   if (one.listTools !== undefined) {
-    assert.deepEqual(one.listTools.upstream.filter((tool) => isVisible(prepared, tool)), one.listTools.expect, one.name);
+    assert.deepEqual(
+      one.listTools.upstream.filter((tool) => isVisible(prepared, tool)),
+      one.listTools.expect,
+      one.name,
+    );
   }
   const counters = new CounterModel();
   (one.calls ?? []).forEach((call, i) => {

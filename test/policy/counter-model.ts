@@ -25,7 +25,8 @@ export class CounterModel {
     if (take) {
       for (const obligation of obligations) {
         const value = pending.get(keyOf(obligation.counter));
-        if (value !== undefined) this.#values.set(keyOf(obligation.counter), { window: obligation.counter.window, value });
+        if (value !== undefined)
+          this.#values.set(keyOf(obligation.counter), { window: obligation.counter.window, value });
       }
     }
     return null;
@@ -34,7 +35,8 @@ export class CounterModel {
   giveBack(obligations: readonly Obligation[]): void {
     for (const obligation of obligations) {
       const held = this.#values.get(keyOf(obligation.counter));
-      if (obligation.kind === 'reserve' && held !== undefined) held.value = held.value.minus(Decimal.parse(obligation.amount));
+      if (obligation.kind === 'reserve' && held !== undefined)
+        held.value = held.value.minus(Decimal.parse(obligation.amount));
     }
   }
 

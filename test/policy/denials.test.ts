@@ -19,10 +19,30 @@ describe('the message', () => {
     ['contains', 'k', '{"x":"777123"}', 'rule "r": "x" must contain "k"'],
     ['exists', 'false', '{"x":"777123"}', 'rule "r": "x" must not be given'],
     ['exists', 'true', '{}', 'rule "r": "x" must be given, and not null'],
-    ['lte', '500', '{"x":"777123"}', 'rule "r": "x" is a string, but has to be a number: it must be at most 500'],
-    ['regex', 'a', '{"x":["777123"]}', 'rule "r": "x" is a list, but has to be a string: it must match the pattern "a"'],
-    ['contains', 'a', '{"x":{"777123":1}}', 'rule "r": "x" is an object, but has to be a string or a list: it must contain "a"'],
-    ['in', '[a, 1]', '{"x":null}', 'rule "r": "x" is null, but has to be a string or a number: it must be one of ["a", 1]'],
+    [
+      'lte',
+      '500',
+      '{"x":"777123"}',
+      'rule "r": "x" is a string, but has to be a number: it must be at most 500',
+    ],
+    [
+      'regex',
+      'a',
+      '{"x":["777123"]}',
+      'rule "r": "x" is a list, but has to be a string: it must match the pattern "a"',
+    ],
+    [
+      'contains',
+      'a',
+      '{"x":{"777123":1}}',
+      'rule "r": "x" is an object, but has to be a string or a list: it must contain "a"',
+    ],
+    [
+      'in',
+      '[a, 1]',
+      '{"x":null}',
+      'rule "r": "x" is null, but has to be a string or a number: it must be one of ["a", 1]',
+    ],
     ['lte', '500', '{}', 'rule "r": "x" is missing; it must be at most 500'],
   ];
   for (const [op, value, args, message] of messages) {
@@ -34,7 +54,9 @@ describe('the message', () => {
   }
 
   test('begins with the rule\u2019s own words, whatever the reason', () => {
-    const policy = policyOf(rulePolicy('conditions: [{path: args.x, op: lte, value: 5}], on_deny: "100% no %s ${x} $1"'));
+    const policy = policyOf(
+      rulePolicy('conditions: [{path: args.x, op: lte, value: 5}], on_deny: "100% no %s ${x} $1"'),
+    );
     for (const args of ['{"x":6}', '{"x":"6"}', '{}']) {
       const denial = denialOf(ask(policy, args));
       assert.ok(denial.message.startsWith('100% no %s ${x} $1 (rule "r": '), denial.message);
@@ -50,12 +72,19 @@ describe('the message', () => {
 
 test('hidden and unlisted tools are denied under codes of their own, without naming a rule', () => {
   const policy = policyOf('version: "1"\ndefault: deny\nhide: [h]\ntools: {t: {}, h: {}}\n');
-  assert.deepEqual([reasonOf(ask(policy, '{}', 'h')), reasonOf(ask(policy, '{}', 'u')), reasonOf(ask(policy))], ['tool_hidden', 'tool_not_listed', 'allowed']);
+  assert.deepEqual(
+    [reasonOf(ask(policy, '{}', 'h')), reasonOf(ask(policy, '{}', 'u')), reasonOf(ask(policy))],
+    ['tool_hidden', 'tool_not_listed', 'allowed'],
+  );
   assert.equal(denialOf(ask(policy, '{}', 'u')).rule, undefined);
 });
 
 describe('an evaluation that breaks', () => {
-  const broken = { get x(): never { throw new Error('secret 777123'); } };
+  const broken = {
+    get x(): never {
+      throw new Error('secret 777123');
+    },
+  };
 
   test('denies under a code of its own, in the name of its rule', () => {
     const policy = policyOf(rulePolicy('conditions: [{path: args.x, op: neq, value: 5}], on_deny: "no"'));
@@ -67,7 +96,9 @@ describe('an evaluation that breaks', () => {
 
   test('denies where a pattern throws while it matches', () => {
     const program = programOf(conditionPolicy('regex', '"a"'));
-    const policy = prepare(program, () => () => { throw 'not even an error'; });
+    const policy = prepare(program, () => () => {
+      throw 'not even an error';
+    });
     assert.equal(reasonOf(ask(policy, '{"x":"a"}')), 'evaluation_error');
   });
 });

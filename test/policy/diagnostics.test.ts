@@ -6,7 +6,7 @@ import { POLICY_ERROR_CODES, POLICY_WARNING_CODES } from '../../src/policy/text/
 import { nearest } from '../../src/policy/text/nearest.ts';
 import { readPolicy } from '../../src/policy/text/read-policy.ts';
 import { policyJsonSchema } from '../../src/policy/text/write-schema.ts';
-import { faultsOf } from './policies.ts';
+import { faultsOf, programOf } from './policies.ts';
 
 const FAULTY = `version: "1"
 defualt: deny
@@ -55,7 +55,10 @@ test('each names the nearest correct word, and how to mend it', () => {
   assert.equal(hints['tools.charge.rules[0].conditions[0].path'], 'begin with args.');
   assert.equal(hints['tools.charge.rules[0].conditions[0].op'], 'did you mean lt?');
   assert.equal(hints['tools.charge.rules[0].conditions[1].path'], 'did you mean state.charge.spent?');
-  assert.equal(hints['tools.charge.rules[0].conditions[1].value'], 'take the quotes away to make it a number');
+  assert.equal(
+    hints['tools.charge.rules[0].conditions[1].value'],
+    'take the quotes away to make it a number',
+  );
   assert.equal(hints['tools.charge.rules[0].state.window'], 'did you mean hour?');
   assert.equal(hints['tools.charge.rules[1].name'], 'put quotes around it to make it text');
   assert.equal(hints['tools.charge.rules[1].action'], 'did you mean deny?');
@@ -66,14 +69,49 @@ test('each names the nearest correct word, and how to mend it', () => {
 test('a counter raised twice is reported where it is raised again', () => {
   const text = FAULTY.replace(', state: {counter: d, window: day}', '');
   assert.deepEqual(
-    faultsOf(text).filter((fault) => fault.code === 'duplicate_counter').map((fault) => [fault.line, fault.path]),
+    faultsOf(text)
+      .filter((fault) => fault.code === 'duplicate_counter')
+      .map((fault) => [fault.line, fault.path]),
     [[19, 'tools.charge.rules[4].rate_limit']],
   );
 });
 
+describe('a counter\u2019s path that reads as two counters, since names hold dots', () => {
+  const counter = (path: string, name: string) =>
+    `{name: ${name}, conditions: [{path: ${path}, op: lte, value: 1}], state: {counter: ${name}, window: day}}`;
+  const text = (readers: { own?: string; other?: string }) => `version: "1"
+tools:
+  a: {rules: [${counter('state.a.b.c', 'b.c')}${readers.own ?? ''}]}
+  a.b: {rules: [${counter('state.a.b.c', 'c')}]}
+  z: {rules: [${readers.other ?? ''}]}
+`;
+  const reader = '{name: reads, conditions: [{path: state.a.b.c, op: lt, value: 1}]}';
+
+  test('means the one of its own tool', () => {
+    const program = programOf(text({ own: `, ${reader}` }));
+    const rule = program.tools[0]?.rules[1];
+    const condition = rule?.action === 'evaluate' ? rule.conditions[0] : undefined;
+    assert.deepEqual(condition?.on === 'state' && condition.counter, {
+      scope: 'a',
+      name: 'b.c',
+      window: 'day',
+    });
+  });
+
+  test('is refused elsewhere', () => {
+    assert.deepEqual(
+      faultsOf(text({ other: reader })).map((fault) => `${fault.line} ${fault.code}`),
+      ['5 ambiguous_counter'],
+    );
+  });
+});
+
 test('a fault in a value that an alias repeats is reported once', () => {
   const text = 'version: "1"\ntools:\n  a: &t {rules: [{name: r, action: dney}]}\n  b: *t\n  c: *t\n';
-  assert.deepEqual(faultsOf(text).map((fault) => fault.code), ['unknown_word']);
+  assert.deepEqual(
+    faultsOf(text).map((fault) => fault.code),
+    ['unknown_word'],
+  );
 });
 
 test('what a policy hardly means is a warning, not an error', () => {
@@ -89,12 +127,15 @@ tools:
 `;
   const reading = readPolicy(Buffer.from(text), 'p.yaml');
   assert.ok(reading.ok);
-  assert.deepEqual(reading.warnings.map((warning) => [warning.line, warning.code]), [
-    [2, 'nothing_listed'],
-    [6, 'counter_never_raised'],
-    [7, 'never_holds'],
-    [8, 'never_holds'],
-  ]);
+  assert.deepEqual(
+    reading.warnings.map((warning) => [warning.line, warning.code]),
+    [
+      [2, 'nothing_listed'],
+      [6, 'counter_never_raised'],
+      [7, 'never_holds'],
+      [8, 'never_holds'],
+    ],
+  );
 });
 
 describe('the nearest word', () => {
@@ -117,7 +158,16 @@ test('docs/policy-errors.md explains exactly the codes there are', () => {
 
 test('the JSON Schema for editors is strict and holds the whole shape', () => {
   const text = JSON.stringify(policyJsonSchema());
-  for (const word of ['"version"', '"hide"', '"rate_limit"', '"increment_from"', '"not_in"', '"minute"', '"on_deny"']) assert.ok(text.includes(word), word);
+  for (const word of [
+    '"version"',
+    '"hide"',
+    '"rate_limit"',
+    '"increment_from"',
+    '"not_in"',
+    '"minute"',
+    '"on_deny"',
+  ])
+    assert.ok(text.includes(word), word);
   assert.equal(text.match(/"additionalProperties":false/g)?.length, 5);
   assert.match(text, /"required":\["path","op","value"\]/);
 });

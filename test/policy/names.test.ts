@@ -1,10 +1,10 @@
 /** Which rules a name falls under, which names are hidden, and which look like one of those. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { isVisible, nameStanding } from '../../src/policy/evaluate.ts';
+import { evaluate, isVisible, nameStanding } from '../../src/policy/evaluate.ts';
 import { compileGlob } from '../../src/policy/glob.ts';
 import { isSpecifiedName } from '../../src/policy/tool-name.ts';
-import { ask, denialOf, policyOf, reasonOf } from './policies.ts';
+import { ask, conditionPolicy, denialOf, policyOf, reasonOf } from './policies.ts';
 
 const NAMES = policyOf(`version: "1"
 hide: [purge, "drop_*", löschen]
@@ -17,10 +17,28 @@ tools:
 describe('globs', () => {
   test('match whole names, any character for *, one for ?', () => {
     const matches = (pattern: string, name: string) => compileGlob(pattern)(name);
-    for (const [pattern, name] of [['read_*', 'read_'], ['read_*', 'read_a/b'], ['*_all', 'x_all'], ['a?c', 'abc'], ['a?c', 'a😀c'], ['*a*b*', 'xaybz'], ['**', ''], ['a.c', 'a.c']] as const) {
+    for (const [pattern, name] of [
+      ['read_*', 'read_'],
+      ['read_*', 'read_a/b'],
+      ['*_all', 'x_all'],
+      ['a?c', 'abc'],
+      ['a?c', 'a😀c'],
+      ['*a*b*', 'xaybz'],
+      ['**', ''],
+      ['a.c', 'a.c'],
+    ] as const) {
       assert.ok(matches(pattern, name), `${pattern} ${name}`);
     }
-    for (const [pattern, name] of [['read_*', 'xread_a'], ['read_*', 'Read_a'], ['*_all', 'x_all2'], ['a?c', 'ac'], ['a?c', 'abbc'], ['a.c', 'abc'], ['?', ''], ['re?d', 're?dy']] as const) {
+    for (const [pattern, name] of [
+      ['read_*', 'xread_a'],
+      ['read_*', 'Read_a'],
+      ['*_all', 'x_all2'],
+      ['a?c', 'ac'],
+      ['a?c', 'abbc'],
+      ['a.c', 'abc'],
+      ['?', ''],
+      ['re?d', 're?dy'],
+    ] as const) {
       assert.ok(!matches(pattern, name), `${pattern} ${name}`);
     }
   });
@@ -56,7 +74,11 @@ tools:
   test('share one counter among the tools they match', () => {
     const policy = policyOf('version: "1"\ntools: {"read_*": {rules: [{name: r, rate_limit: 1/day}]}}\n');
     const ruling = ask(policy, '{}', 'read_x');
-    assert.deepEqual(ruling.effect === 'allow' && ruling.obligations[0]?.counter, { scope: 'read_*', name: '_rate_day', window: 'day' });
+    assert.deepEqual(ruling.effect === 'allow' && ruling.obligations[0]?.counter, {
+      scope: 'read_*',
+      name: '_rate_day',
+      window: 'day',
+    });
   });
 
   test('hide', () => {
@@ -68,18 +90,49 @@ tools:
 
 describe('look-alikes', () => {
   test('of a ruled or hidden name differ from it by case, white space, invisible marks or Unicode form alone', () => {
-    const alike = ['Delete_repo', 'DELETE_REPO', ' delete_repo', 'delete_repo\n', 'delete\u200b_repo', 'delete_repo\u00ad', 'ｄelete_repo',
-      'delete_\u2060repo', 'Purge', 'purge\u00a0', 'lo\u0308schen', 'LÖSCHEN', 'purg\u{e0065}e', '\u202epurge', 'pur\u3164ge', '\u2800purge'];
+    const alike = [
+      'Delete_repo',
+      'DELETE_REPO',
+      ' delete_repo',
+      'delete_repo\n',
+      'delete\u200b_repo',
+      'delete_repo\u00ad',
+      'ｄelete_repo',
+      'delete_\u2060repo',
+      'Purge',
+      'purge\u00a0',
+      'lo\u0308schen',
+      'LÖSCHEN',
+      'purg\u{e0065}e',
+      '\u202epurge',
+      'pur\u3164ge',
+      '\u2800purge',
+    ];
     for (const name of alike) assert.equal(nameStanding(NAMES, name), 'look_alike', JSON.stringify(name));
   });
 
   test('of a glob match it only when folded', () => {
-    for (const name of ['Read_x', 'read\u200b_x', 'ＲEAD_X', 'Drop_all']) assert.equal(nameStanding(NAMES, name), 'look_alike', name);
+    for (const name of ['Read_x', 'read\u200b_x', 'ＲEAD_X', 'Drop_all'])
+      assert.equal(nameStanding(NAMES, name), 'look_alike', name);
+  });
+
+  test('of a glob are found though folding changes how a character is composed', () => {
+    assert.equal(nameStanding(policyOf('version: "1"\nhide: ["l?schen"]\n'), 'LO\u0308SCHEN'), 'look_alike');
   });
 
   test('are not the names themselves, nor other names', () => {
-    for (const name of ['delete_repo', 'purge', 'löschen', 'READ_LOUD']) assert.equal(nameStanding(NAMES, name), 'named', name);
-    for (const name of ['delete-repo', 'delete_repo2', 'deleterepo', 'read_x', 'read', 'drop_x', 'constructor', 'a b']) {
+    for (const name of ['delete_repo', 'purge', 'löschen', 'READ_LOUD'])
+      assert.equal(nameStanding(NAMES, name), 'named', name);
+    for (const name of [
+      'delete-repo',
+      'delete_repo2',
+      'deleterepo',
+      'read_x',
+      'read',
+      'drop_x',
+      'constructor',
+      'a b',
+    ]) {
       assert.equal(nameStanding(NAMES, name), 'other', name);
     }
   });
@@ -110,5 +163,9 @@ tools:
 `);
   assert.equal(reasonOf(ask(policy, '{"__proto__":{"role":"admin"}}')), 'allowed');
   assert.equal(reasonOf(ask(policy, '{"role":"admin"}')), 'invalid_argument');
-  for (const tool of ['constructor', '__proto__', 'toString', 'hasOwnProperty']) assert.equal(reasonOf(ask(policy, '{}', tool)), 'tool_not_listed');
+  // Not even from an object that has a prototype, which the strict reader never makes.
+  const inherits = policyOf(conditionPolicy('exists', 'true', 'args.toString'));
+  assert.equal(reasonOf(evaluate(inherits, { tool: 't', args: {} })), 'rule_denied');
+  for (const tool of ['constructor', '__proto__', 'toString', 'hasOwnProperty'])
+    assert.equal(reasonOf(ask(policy, '{}', tool)), 'tool_not_listed');
 });

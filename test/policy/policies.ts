@@ -28,7 +28,9 @@ export function rulePolicy(body: string): string {
 }
 
 export function statePolicy(state: string, bound = 'lte, value: 5'): string {
-  return rulePolicy(`conditions: [{path: state.t.c, op: ${bound}}], state: {counter: c, window: hour${state}}`);
+  return rulePolicy(
+    `conditions: [{path: state.t.c, op: ${bound}}], state: {counter: c, window: hour${state}}`,
+  );
 }
 
 export function ask(policy: PreparedPolicy | string, argsText = '{}', tool = 't'): Ruling {

@@ -50,11 +50,17 @@ describe('the shipped policy', () => {
   for (const [file, cases] of Object.entries(CASES)) {
     test(`${file} rules as it says`, () => {
       const policy = shipped(file);
-      for (const [tool, args, reason] of cases) assert.equal(reasonOf(ask(policy, args, tool)), reason, `${tool} ${args}`);
+      for (const [tool, args, reason] of cases)
+        assert.equal(reasonOf(ask(policy, args, tool)), reason, `${tool} ${args}`);
     });
   }
 
   test('files are the ones tested here', () => {
-    assert.deepEqual(readdirSync(folder).filter((name) => name.endsWith('.yaml')).sort(), Object.keys(CASES).sort());
+    assert.deepEqual(
+      readdirSync(folder)
+        .filter((name) => name.endsWith('.yaml'))
+        .sort(),
+      Object.keys(CASES).sort(),
+    );
   });
 });

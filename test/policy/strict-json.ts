@@ -29,7 +29,8 @@ export function readJson(text: string): JsonValue {
   const list = (): JsonValue[] => {
     const items: JsonValue[] = [];
     if (peek() === ']') next();
-    else do items.push(value());
+    else
+      do items.push(value());
       while (next() === ',');
     return items;
   };

@@ -9,8 +9,16 @@ function head(fields: string): string {
 
 describe('refused at load', () => {
   const refused: [string, string, string][] = [
-    ['a state block whose rule sets no limit on its counter', rulePolicy('conditions: [{path: args.x, op: exists, value: true}], state: {counter: c, window: day}'), 'counter_without_limit'],
-    ['a state block limited only by another operator', statePolicy('', 'gte, value: 0'), 'counter_without_limit'],
+    [
+      'a state block whose rule sets no limit on its counter',
+      rulePolicy('conditions: [{path: args.x, op: exists, value: true}], state: {counter: c, window: day}'),
+      'counter_without_limit',
+    ],
+    [
+      'a state block limited only by another operator',
+      statePolicy('', 'gte, value: 0'),
+      'counter_without_limit',
+    ],
     ['a negative increment', statePolicy(', increment: -3'), 'bad_increment'],
     ['an increment of zero', statePolicy(', increment: 0'), 'bad_increment'],
     ['an increment beyond 2^63', statePolicy(', increment: 99999999999999999999'), 'bad_increment'],
@@ -19,7 +27,11 @@ describe('refused at load', () => {
     ['a default of null', head('default:\ntools: {}'), 'wrong_type'],
     ['a condition without a value', rulePolicy('conditions: [{path: args.x, op: eq}]'), 'missing_field'],
     ['a field spelt with a capital', head('Default: deny\ntools: {}'), 'unknown_field'],
-    ['an unknown field in a condition', rulePolicy('conditions: [{path: args.x, op: eq, value: 1, negate: true}]'), 'unknown_field'],
+    [
+      'an unknown field in a condition',
+      rulePolicy('conditions: [{path: args.x, op: eq, value: 1, negate: true}]'),
+      'unknown_field',
+    ],
     ['an unknown field in a tool', head('tools: {t: {rule: []}}'), 'unknown_field'],
     ['an unknown field in state', statePolicy(', colour: red'), 'unknown_field'],
     ['a further document', head('tools: {}\n---\ntools: {}'), 'several_documents'],
@@ -30,7 +42,11 @@ describe('refused at load', () => {
     ['a rate limit of zero', rulePolicy('rate_limit: "0/hour"'), 'bad_rate_limit'],
     ['a name of spaces', head('hide: ["  "]'), 'blank_text'],
     ['a tool name of spaces', head('tools: {" ": {rules: []}}'), 'blank_text'],
-    ['a counter name of spaces', rulePolicy('conditions: [{path: "state.t. ", op: lte, value: 1}], state: {counter: " ", window: day}'), 'blank_text'],
+    [
+      'a counter name of spaces',
+      rulePolicy('conditions: [{path: "state.t. ", op: lte, value: 1}], state: {counter: " ", window: day}'),
+      'blank_text',
+    ],
     ['a path with an empty end', conditionPolicy('eq', '1', 'args.'), 'bad_path'],
     ['a path with an empty middle', conditionPolicy('eq', '1', 'args.a..b'), 'bad_path'],
     ['an amount from an empty path', statePolicy(', increment_from: "args."'), 'bad_path'],
@@ -49,8 +65,16 @@ describe('refused at load', () => {
     ['a number as a tool name', head('tools: {42: {rules: []}}'), 'key_not_text'],
     ['a null among the rules', head('tools: {t: {rules: [~]}}'), 'wrong_type'],
     ['a null among hidden names', head('hide: [a, ~]'), 'wrong_type'],
-    ['an action of null', rulePolicy('action: , conditions: [{path: args.x, op: eq, value: 1}]'), 'wrong_type'],
-    ['an empty action', rulePolicy('action: "", conditions: [{path: args.x, op: eq, value: 1}]'), 'unknown_word'],
+    [
+      'an action of null',
+      rulePolicy('action: , conditions: [{path: args.x, op: eq, value: 1}]'),
+      'wrong_type',
+    ],
+    [
+      'an empty action',
+      rulePolicy('action: "", conditions: [{path: args.x, op: eq, value: 1}]'),
+      'unknown_word',
+    ],
     ['an increment of null', statePolicy(', increment: null'), 'wrong_type'],
     ['an amount from null', statePolicy(', increment_from: null'), 'wrong_type'],
     ['a rate limit of null', rulePolicy('rate_limit: null'), 'wrong_type'],
@@ -90,12 +114,16 @@ describe('read as YAML 1.2 has it', () => {
 
   test('so that an unquoted date is denied by neq', () => {
     assert.equal(reasonOf(ask(conditionPolicy('neq', '2024-05-01'), '{"x":"2024-05-01"}')), 'rule_denied');
-    assert.equal(reasonOf(ask(conditionPolicy('not_in', '[2024-12-24, 2024-12-25]'), '{"x":"2024-12-25"}')), 'rule_denied');
+    assert.equal(
+      reasonOf(ask(conditionPolicy('not_in', '[2024-12-24, 2024-12-25]'), '{"x":"2024-12-25"}')),
+      'rule_denied',
+    );
   });
 
   test('version 1 without quotes is common and accepted, 1.0 and 0x1 are not', () => {
     assert.deepEqual(codesOf('version: 1\n'), []);
-    for (const version of ['1.0', '0x1', '+1', '01', '2', '"1.0"']) assert.deepEqual(codesOf(`version: ${version}\n`), ['unknown_word'], version);
+    for (const version of ['1.0', '0x1', '+1', '01', '2', '"1.0"'])
+      assert.deepEqual(codesOf(`version: ${version}\n`), ['unknown_word'], version);
   });
 });
 

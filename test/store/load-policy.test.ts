@@ -40,7 +40,8 @@ describe('a path', () => {
     assert.equal(await codeOf(at('pipe')), 'not_a_file');
   });
 
-  test('to a device without end is refused', async () => assert.equal(await codeOf('/dev/zero'), 'not_a_file'));
+  test('to a device without end is refused', async () =>
+    assert.equal(await codeOf('/dev/zero'), 'not_a_file'));
 
   test('in a ring of links, or with a NUL in it, is unreadable', async () => {
     symlinkSync(at('ring'), at('ring'));
@@ -62,20 +63,38 @@ test('faults carry the path as it was given', async () => {
 
 describe('the digest', () => {
   test('is the same for files that mean the same, and pinned', async () => {
-    const plain = await digestAt('a', 'version: "1"\ndefault: deny\ntools: {t: {rules: [{name: r, conditions: [{path: args.x, op: lte, value: 1e3}]}]}}\n');
-    const other = await digestAt('b', '# the same\n{"version":"1","tools":{"t":{"rules":[{"conditions":[{"value":1000.0,"op":"lte","path":"args.x"}],"name":"r"}]}},"default":"deny"}\n');
+    const plain = await digestAt(
+      'a',
+      'version: "1"\ndefault: deny\ntools: {t: {rules: [{name: r, conditions: [{path: args.x, op: lte, value: 1e3}]}]}}\n',
+    );
+    const other = await digestAt(
+      'b',
+      '# the same\n{"version":"1","tools":{"t":{"rules":[{"conditions":[{"value":1000.0,"op":"lte","path":"args.x"}],"name":"r"}]}},"default":"deny"}\n',
+    );
     assert.equal(plain, other);
     assert.match(plain, /^[0-9a-f]{64}$/);
-    assert.equal(await digestAt('c', 'version: "1"\n'), 'b3e61e084d4de73a523c6afa087a36a7141a8c985771d54710691c64457d2652');
+    assert.equal(
+      await digestAt('c', 'version: "1"\n'),
+      'b3e61e084d4de73a523c6afa087a36a7141a8c985771d54710691c64457d2652',
+    );
   });
 
   test('differs for files that mean something else', async () => {
-    const texts = ['version: "1"\n', 'version: "1"\ndefault: deny\n', 'version: "1"\nhide: [a]\n', 'version: "1"\nhide: [a, b]\n', 'version: "1"\nhide: ["a,b"]\n'];
+    const texts = [
+      'version: "1"\n',
+      'version: "1"\ndefault: deny\n',
+      'version: "1"\nhide: [a]\n',
+      'version: "1"\nhide: [a, b]\n',
+      'version: "1"\nhide: ["a,b"]\n',
+    ];
     const digests = await Promise.all(texts.map((text, i) => digestAt(`d${i}`, text)));
     assert.equal(new Set(digests).size, texts.length);
   });
 
   test('stands on JSON that depends on the value alone', () => {
-    assert.equal(canonicalJson({ b: [1, { d: null, c: 'x' }], a: undefined, Z: true }), '{"Z":true,"b":[1,{"c":"x","d":null}]}');
+    assert.equal(
+      canonicalJson({ b: [1, { d: null, c: 'x' }], a: undefined, Z: true }),
+      '{"Z":true,"b":[1,{"c":"x","d":null}]}',
+    );
   });
 });

@@ -22,7 +22,10 @@ function watched(path: string, options = { pollMs: 20, settleMs: 5 }) {
   const watch = watchPolicy(path, () => wake(), options);
   // The watch's own timers keep no process alive; a test that waits for them has to.
   const alive = setInterval(() => {}, 1_000);
-  const change = () => new Promise<void>((resolve) => { wake = resolve; });
+  const change = () =>
+    new Promise<void>((resolve) => {
+      wake = resolve;
+    });
   return {
     change,
     check: watch.check,
@@ -35,17 +38,29 @@ function watched(path: string, options = { pollMs: 20, settleMs: 5 }) {
 
 describe('a change is announced', () => {
   const changes: [string, (path: string) => void, (path: string) => void][] = [
-    ['when the file is written in place', (path) => writeFileSync(path, 'a'), (path) => writeFileSync(path, 'bb')],
-    ['when an editor replaces the file', (path) => writeFileSync(path, 'a'), (path) => {
-      writeFileSync(`${path}.tmp`, 'b');
-      renameSync(`${path}.tmp`, path);
-    }],
+    [
+      'when the file is written in place',
+      (path) => writeFileSync(path, 'a'),
+      (path) => writeFileSync(path, 'bb'),
+    ],
+    [
+      'when an editor replaces the file',
+      (path) => writeFileSync(path, 'a'),
+      (path) => {
+        writeFileSync(`${path}.tmp`, 'b');
+        renameSync(`${path}.tmp`, path);
+      },
+    ],
     ['when the file goes away', (path) => writeFileSync(path, 'a'), (path) => rmSync(path)],
     ['when the file comes to be', () => {}, (path) => writeFileSync(path, 'a')],
-    ['when its folder comes to be', (path) => rmSync(join(path, '..'), { recursive: true }), (path) => {
-      mkdirSync(join(path, '..'));
-      writeFileSync(path, 'a');
-    }],
+    [
+      'when its folder comes to be',
+      (path) => rmSync(join(path, '..'), { recursive: true }),
+      (path) => {
+        mkdirSync(join(path, '..'));
+        writeFileSync(path, 'a');
+      },
+    ],
   ];
   for (const [what, before, during] of changes) {
     test(what, async () => {
@@ -80,7 +95,11 @@ describe('a change is announced', () => {
     const path = freshFile();
     writeFileSync(path, 'a');
     const watch = watched(path);
-    for (const change of [() => rmSync(path), () => writeFileSync(path, 'b'), () => writeFileSync(path, 'cc')]) {
+    for (const change of [
+      () => rmSync(path),
+      () => writeFileSync(path, 'b'),
+      () => writeFileSync(path, 'cc'),
+    ]) {
       const announced = watch.change();
       change();
       await announced;
@@ -105,7 +124,9 @@ test('a file that stays as it is, is not announced, and neither is anything afte
   const path = freshFile();
   writeFileSync(path, 'a');
   let count = 0;
-  const watch = watchPolicy(path, () => { count += 1; });
+  const watch = watchPolicy(path, () => {
+    count += 1;
+  });
   await watch.check();
   context.mock.timers.tick(10_000);
   assert.equal(count, 0);
@@ -126,7 +147,9 @@ test('a burst of changes is announced once, after it settled', async (context) =
   context.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
   const path = freshFile();
   let count = 0;
-  const watch = watchPolicy(path, () => { count += 1; });
+  const watch = watchPolicy(path, () => {
+    count += 1;
+  });
   for (const text of ['a', 'bb', 'ccc']) {
     writeFileSync(path, text);
     await watch.check();

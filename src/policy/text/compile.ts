@@ -8,7 +8,17 @@ import { type CounterDefinition, type Counters, findCounters } from './counters.
 import { nearest } from './nearest.ts';
 import { decimalAtMost, MAX_COUNT, parseRateLimit } from './rate-limit.ts';
 import type { Report } from './report.ts';
-import { describe, entryOf, itemsOf, type PathStep, quote, showPath, textOf, type TreeNode, valueOf } from './tree.ts';
+import {
+  describe,
+  entryOf,
+  itemsOf,
+  type PathStep,
+  quote,
+  showPath,
+  textOf,
+  type TreeNode,
+  fieldOf,
+} from './tree.ts';
 
 export const PROGRAM_FORMAT = 1;
 const WILDCARD = '*';
@@ -17,22 +27,34 @@ export function compile(tree: TreeNode, report: Report): Program {
   checkVersion(tree, report);
   const counters = findCounters(tree, report);
   const tools: ToolRules[] = [];
-  for (const { key, keyAt, value } of entriesOf(valueOf(tree, 'tools'))) {
+  for (const { key, keyAt, value } of entriesOf(fieldOf(tree, 'tools'))) {
     if (key.trim() === '') {
       const found = quote(key);
-      report.fault({ code: 'blank_text', at: keyAt, path: showPath(['tools', key]), found, expected: 'a tool name that is not blank' });
+      report.fault({
+        code: 'blank_text',
+        at: keyAt,
+        path: showPath(['tools', key]),
+        found,
+        expected: 'a tool name that is not blank',
+      });
     }
     const scope: Scope = { tool: key, name: key === WILDCARD ? null : key };
-    const rules = itemsOf(valueOf(value, 'rules')).map((rule, i) =>
+    const rules = itemsOf(fieldOf(value, 'rules')).map((rule, i) =>
       compileRule(rule, scope, ['tools', key, 'rules', i], counters, report),
     );
     tools.push({ key, rules: rules.filter((rule) => rule !== null) });
   }
-  const defaultEffect = textOf(valueOf(tree, 'default')) === 'deny' ? 'deny' : 'allow';
-  const hide = compileHide(valueOf(tree, 'hide'), report);
+  const defaultEffect = textOf(fieldOf(tree, 'default')) === 'deny' ? 'deny' : 'allow';
+  const hide = compileHide(fieldOf(tree, 'hide'), report);
   if (defaultEffect === 'deny' && tools.every((tool) => tool.key === WILDCARD)) {
     const expected = 'at least one tool under tools, other than "*"';
-    report.doubt({ code: 'nothing_listed', at: entryOf(tree, 'default')?.keyAt ?? 0, path: 'default', found: 'deny, and no tool is listed: every call is denied', expected });
+    report.doubt({
+      code: 'nothing_listed',
+      at: entryOf(tree, 'default')?.keyAt ?? 0,
+      path: 'default',
+      found: 'deny, and no tool is listed: every call is denied',
+      expected,
+    });
   }
   return { format: PROGRAM_FORMAT, defaultEffect, hide, tools };
 }
@@ -42,9 +64,15 @@ function entriesOf(node: TreeNode | undefined) {
 }
 
 function checkVersion(tree: TreeNode, report: Report): void {
-  const version = valueOf(tree, 'version');
+  const version = fieldOf(tree, 'version');
   if (version?.kind !== 'number' || version.value !== '1' || version.source === '1') return;
-  report.fault({ code: 'unknown_word', at: version.at, path: 'version', found: describe(version), expected: 'version "1"' });
+  report.fault({
+    code: 'unknown_word',
+    at: version.at,
+    path: 'version',
+    found: describe(version),
+    expected: 'version "1"',
+  });
 }
 
 function compileHide(node: TreeNode | undefined, report: Report): string[] {
@@ -55,7 +83,13 @@ function compileHide(node: TreeNode | undefined, report: Report): string[] {
     if (name === undefined) return;
     if (seen.has(name)) {
       const found = `${quote(name)} for a second time`;
-      report.fault({ code: 'duplicate_entry', at: item.at, path: showPath(['hide', i]), found, expected: 'each name once' });
+      report.fault({
+        code: 'duplicate_entry',
+        at: item.at,
+        path: showPath(['hide', i]),
+        found,
+        expected: 'each name once',
+      });
     }
     seen.add(name);
     names.push(name);
@@ -63,35 +97,62 @@ function compileHide(node: TreeNode | undefined, report: Report): string[] {
   return names;
 }
 
-function compileRule(node: TreeNode, scope: Scope, path: PathStep[], counters: Counters, report: Report): Rule | null {
+function compileRule(
+  node: TreeNode,
+  scope: Scope,
+  path: PathStep[],
+  counters: Counters,
+  report: Report,
+): Rule | null {
   if (node.kind !== 'map') return null;
-  const name = textOf(valueOf(node, 'name')) ?? '';
-  const message = textOf(valueOf(node, 'on_deny')) ?? '';
+  const name = textOf(fieldOf(node, 'name')) ?? '';
+  const message = textOf(fieldOf(node, 'on_deny')) ?? '';
   const words = message === '' ? { name } : { name, onDeny: message };
   const action = textOf(entryOf(node, 'action')?.value) ?? 'evaluate';
   const at = entryOf(node, 'name')?.keyAt ?? node.at;
   const conflict = (field: string, withWhat: string, hint: string) => {
     const place = entryOf(node, field)?.keyAt ?? at;
     const found = `${field} together with ${withWhat}`;
-    report.fault({ code: 'conflicting_fields', at: place, path: showPath([...path, field]), found, expected: `${withWhat} without ${field}`, hint });
+    report.fault({
+      code: 'conflicting_fields',
+      at: place,
+      path: showPath([...path, field]),
+      found,
+      expected: `${withWhat} without ${field}`,
+      hint,
+    });
   };
-  const conditions = itemsOf(valueOf(node, 'conditions'));
-  const state = valueOf(node, 'state');
+  const conditions = itemsOf(fieldOf(node, 'conditions'));
+  const state = fieldOf(node, 'state');
   const rate = entryOf(node, 'rate_limit');
   const place = { scope, path, report, counters };
 
   if (action === 'deny') {
-    if (conditions.length > 0) conflict('conditions', 'action: deny', 'a deny rule always denies; to deny on a condition, write what must hold and leave the action out');
+    if (conditions.length > 0)
+      conflict(
+        'conditions',
+        'action: deny',
+        'a deny rule always denies; to deny on a condition, write what must hold and leave the action out',
+      );
     if (rate !== undefined) conflict('rate_limit', 'action: deny', 'a deny rule always denies');
     if (state !== undefined) {
       const expected = 'no state: a deny rule never counts';
-      report.doubt({ code: 'counter_never_raised', at: state.at, path: showPath([...path, 'state']), found: 'state on a deny rule', expected });
+      report.doubt({
+        code: 'counter_never_raised',
+        at: state.at,
+        path: showPath([...path, 'state']),
+        found: 'state on a deny rule',
+        expected,
+      });
     }
-    conditions.forEach((condition, i) => compileCondition(condition, [...path, 'conditions', i], place, null));
+    for (const [i, condition] of conditions.entries()) {
+      compileCondition(condition, [...path, 'conditions', i], place, null);
+    }
     return { ...words, action: 'deny' };
   }
   if (rate !== undefined) {
-    if (conditions.length > 0) conflict('conditions', 'rate_limit', 'write the conditions in a rule of their own');
+    if (conditions.length > 0)
+      conflict('conditions', 'rate_limit', 'write the conditions in a rule of their own');
     if (state !== undefined) conflict('state', 'rate_limit', 'write the counter in a rule of its own');
     const limit = compileRateLimit(rate.value, scope, [...path, 'rate_limit'], report);
     return { ...words, action: 'evaluate', conditions: [], ...(limit === null ? {} : { limit }) };
@@ -101,7 +162,14 @@ function compileRule(node: TreeNode, scope: Scope, path: PathStep[], counters: C
     if (conditionsNode === undefined || conditionsNode.kind === 'null' || conditionsNode.kind === 'list') {
       const hint = misspelt(node);
       const found = 'a rule that evaluates nothing';
-      report.fault({ code: 'rule_without_conditions', at, path: showPath(path), found, expected: 'conditions, a rate_limit, or action: deny', hint });
+      report.fault({
+        code: 'rule_without_conditions',
+        at,
+        path: showPath(path),
+        found,
+        expected: 'conditions, a rate_limit, or action: deny',
+        hint,
+      });
     }
   }
   const own = state === undefined ? null : (counters.definedBy(node) ?? null);
@@ -120,7 +188,9 @@ function compileRule(node: TreeNode, scope: Scope, path: PathStep[], counters: C
 }
 
 function misspelt(node: TreeNode): string | undefined {
-  const like = entriesOf(node).find((entry) => nearest(entry.key, ['conditions', 'rate_limit', 'action']) !== undefined);
+  const like = entriesOf(node).find(
+    (entry) => nearest(entry.key, ['conditions', 'rate_limit', 'action']) !== undefined,
+  );
   return like === undefined ? undefined : `is ${quote(like.key)} misspelt?`;
 }
 
@@ -129,7 +199,13 @@ function compileRateLimit(node: TreeNode, scope: Scope, path: PathStep[], report
   if (text === undefined) return null;
   const parsed = parseRateLimit(text);
   if ('expected' in parsed) {
-    report.fault({ code: 'bad_rate_limit', at: node.at, path: showPath(path), found: quote(text), ...parsed });
+    report.fault({
+      code: 'bad_rate_limit',
+      at: node.at,
+      path: showPath(path),
+      found: quote(text),
+      ...parsed,
+    });
     return null;
   }
   return {
@@ -150,24 +226,35 @@ function compileLimit(
   if (own === null || own.counter === null) return null;
   if (bounds.length === 0) {
     const expected = `a condition with lt or lte on ${own.path} in this rule: without one it counts nothing`;
-    report.fault({ code: 'counter_without_limit', at: state.at, path: showPath(path), found: 'a counter without a limit', expected });
+    report.fault({
+      code: 'counter_without_limit',
+      at: state.at,
+      path: showPath(path),
+      found: 'a counter without a limit',
+      expected,
+    });
   }
   return amount === null ? null : { counter: own.counter, bounds, amount };
 }
 
 function compileAmount(state: TreeNode, path: PathStep[], report: Report): Limit['amount'] | null {
-  const increment = valueOf(state, 'increment');
+  const increment = fieldOf(state, 'increment');
   let fixed = '1';
   if (increment?.kind === 'number') {
     fixed = increment.value;
     if (!decimalAtMost(fixed, MAX_COUNT)) {
       const expected = `a number greater than 0 and at most ${MAX_COUNT}`;
-      report.fault({ code: 'bad_increment', at: increment.at, path: showPath([...path, 'increment']), found: describe(increment), expected });
+      report.fault({
+        code: 'bad_increment',
+        at: increment.at,
+        path: showPath([...path, 'increment']),
+        found: describe(increment),
+        expected,
+      });
     }
   }
-  const from = valueOf(state, 'increment_from');
+  const from = fieldOf(state, 'increment_from');
   if (from?.kind !== 'string') return { kind: 'fixed', value: fixed };
   const parsed = compilePath(from, [...path, 'increment_from'], report, ['args']);
   return parsed === null ? null : { kind: 'argument', path: parsed.parts };
 }
-

@@ -1,11 +1,18 @@
 /** One condition: its path, its operator, and a value that fits the operator. */
-import { OPERATORS, type ArgumentCondition, type CounterCondition, type Limit, type Operator, type PolicyValue } from '../program.ts';
+import {
+  OPERATORS,
+  type ArgumentCondition,
+  type CounterCondition,
+  type Limit,
+  type Operator,
+  type PolicyValue,
+} from '../program.ts';
 import { compileRegex } from '../regex.ts';
 import { counterTest } from '../rule.ts';
 import { type CounterDefinition, type Counters, resolveCounter } from './counters.ts';
 import { nearest } from './nearest.ts';
 import type { Report } from './report.ts';
-import { describe, entryOf, type PathStep, quote, showPath, textOf, type TreeNode, valueOf } from './tree.ts';
+import { describe, entryOf, type PathStep, quote, showPath, textOf, type TreeNode, fieldOf } from './tree.ts';
 
 /** `tool` is the key under `tools`, `name` the counters' scope that belongs to it. */
 export type Scope = { readonly tool: string; readonly name: string | null };
@@ -20,9 +27,9 @@ export function compileCondition(
   own: CounterDefinition | null,
 ): ArgumentCondition | CounterCondition | null {
   if (node.kind !== 'map') return null;
-  const op = OPERATORS.find((known) => known === textOf(valueOf(node, 'op')));
+  const op = OPERATORS.find((known) => known === textOf(fieldOf(node, 'op')));
   const value = compileValue(node, op, path, report);
-  const pathNode = valueOf(node, 'path');
+  const pathNode = fieldOf(node, 'path');
   if (pathNode?.kind !== 'string') return null;
   const parsed = compilePath(pathNode, [...path, 'path'], report, ['args', 'state']);
   if (parsed === null) return null;
@@ -34,7 +41,8 @@ export function compileCondition(
   if (counter === null || op === undefined || value === null) return null;
   if (counterTest({ op, value }) === 'never') {
     const found = `${op} on a counter, which is a number`;
-    const expected = 'an operator and value for numbers: this condition never holds, so the rule denies every call';
+    const expected =
+      'an operator and value for numbers: this condition never holds, so the rule denies every call';
     report.doubt({ code: 'never_holds', at: node.at, path: showPath(path), found, expected });
   }
   return { on: 'state', counter, op, value };
@@ -60,7 +68,10 @@ export function compilePath(
 ): ParsedPath | null {
   const [root = '', ...parts] = node.value.split('.');
   const fault = { code: 'bad_path' as const, at: node.at, path: showPath(path), found: quote(node.value) };
-  const expected = roots.length === 1 ? 'args. and the keys to follow' : 'args. and the keys to follow, or state.SCOPE.COUNTER';
+  const expected =
+    roots.length === 1
+      ? 'args. and the keys to follow'
+      : 'args. and the keys to follow, or state.SCOPE.COUNTER';
   if (!roots.includes(root) || parts.length === 0) {
     const near = nearest(root.trim(), roots) ?? (root.trim() === 'arguments' ? 'args' : undefined);
     const word = roots.includes(root.trim()) ? root.trim() : near;
@@ -75,20 +86,40 @@ export function compilePath(
   return { root, parts };
 }
 
-function compileValue(node: TreeNode, op: Operator | undefined, path: PathStep[], report: Report): PolicyValue | null {
+function compileValue(
+  node: TreeNode,
+  op: Operator | undefined,
+  path: PathStep[],
+  report: Report,
+): PolicyValue | null {
   const valueNode = entryOf(node, 'value')?.value;
   if (valueNode === undefined) {
-    const like = node.kind === 'map' ? node.entries.find((entry) => nearest(entry.key, ['value']) !== undefined) : undefined;
+    const like =
+      node.kind === 'map'
+        ? node.entries.find((entry) => nearest(entry.key, ['value']) !== undefined)
+        : undefined;
     const hint = like === undefined ? undefined : `is ${quote(like.key)} misspelt?`;
     const expected = op === undefined ? 'a value to compare with' : `value: ${fitting(op)}`;
-    report.fault({ code: 'missing_field', at: node.at, path: showPath([...path, 'value']), found: 'no "value"', expected, hint });
+    report.fault({
+      code: 'missing_field',
+      at: node.at,
+      path: showPath([...path, 'value']),
+      found: 'no "value"',
+      expected,
+      hint,
+    });
     return null;
   }
   const value = policyValue(valueNode);
   if (value === null || op === undefined) return value;
   const place = { at: valueNode.at, path: showPath([...path, 'value']), found: describe(valueNode) };
   if (!fits(op, value)) {
-    report.fault({ code: 'wrong_type', ...place, expected: `${fitting(op)}, for ${op}`, hint: numberInText(op, value) });
+    report.fault({
+      code: 'wrong_type',
+      ...place,
+      expected: `${fitting(op)}, for ${op}`,
+      hint: numberInText(op, value),
+    });
     return null;
   }
   if (op === 'regex' && value.kind === 'string') {
@@ -100,7 +131,10 @@ function compileValue(node: TreeNode, op: Operator | undefined, path: PathStep[]
       return null;
     }
   }
-  if ((op === 'neq' && value.kind === 'null') || (op === 'in' && value.kind === 'list' && value.items.length === 0)) {
+  if (
+    (op === 'neq' && value.kind === 'null') ||
+    (op === 'in' && value.kind === 'list' && value.items.length === 0)
+  ) {
     const found = op === 'neq' ? 'neq null' : 'an empty list for in';
     const hint = op === 'neq' ? 'use op: exists with value: true' : undefined;
     const expected = 'a condition that some argument satisfies: this one never holds';
@@ -153,9 +187,11 @@ function fitting(op: Operator): string {
 
 function numberInText(op: Operator, value: PolicyValue): string | undefined {
   if (value.kind !== 'string') return undefined;
-  if (fitting(op) === 'a number' && /^[-+]?[\d.]+$/.test(value.value)) return 'take the quotes away to make it a number';
+  if (fitting(op) === 'a number' && /^[-+]?[\d.]+$/.test(value.value))
+    return 'take the quotes away to make it a number';
   if (op === 'exists' && /^(true|false)$/i.test(value.value)) return 'take the quotes away';
-  if (op === 'exists' && /^(yes|no|on|off)$/i.test(value.value)) return 'YAML 1.2 reads this word as text: write true or false';
+  if (op === 'exists' && /^(yes|no|on|off)$/i.test(value.value))
+    return 'YAML 1.2 reads this word as text: write true or false';
   return undefined;
 }
 

@@ -7,9 +7,12 @@ import { nearest } from './nearest.ts';
 import { parseRateLimit } from './rate-limit.ts';
 import type { Report } from './report.ts';
 import { WINDOWS } from './schema.ts';
-import { entryOf, itemsOf, type PathStep, quote, showPath, textOf, type TreeNode, valueOf } from './tree.ts';
+import { entryOf, itemsOf, type PathStep, quote, showPath, textOf, type TreeNode, fieldOf } from './tree.ts';
 
 export const GLOBAL_SCOPE = '_global';
+
+const MAX_HINTS = 20;
+const MAX_COUNTERS_COMPARED = 1_000;
 
 export type CounterDefinition = {
   readonly rule: TreeNode;
@@ -22,6 +25,7 @@ export type CounterDefinition = {
 export class Counters {
   readonly #byPath = new Map<string, CounterDefinition[]>();
   readonly #byRule = new Map<TreeNode, CounterDefinition>();
+  #asked = 0;
 
   add(definition: CounterDefinition): void {
     const same = this.#byPath.get(definition.path);
@@ -38,7 +42,10 @@ export class Counters {
     return this.#byPath.get(path) ?? [];
   }
 
+  /** Answers only for a few paths and among a bounded number of counters: a hostile file must not make it slow. */
   nearestTo(path: string): string | undefined {
+    this.#asked += 1;
+    if (this.#asked > MAX_HINTS || this.#byPath.size > MAX_COUNTERS_COMPARED) return undefined;
     const near = nearest(path, this.#byPath.keys());
     if (near !== undefined) return near;
     // The same counter's name under another scope, or under none.
@@ -50,10 +57,10 @@ export class Counters {
 export function findCounters(tree: TreeNode, report: Report): Counters {
   const counters = new Counters();
   const taken = new Set<string>();
-  const tools = valueOf(tree, 'tools');
+  const tools = fieldOf(tree, 'tools');
   for (const { key, value } of tools?.kind === 'map' ? tools.entries : []) {
     const scope = key === '*' ? null : key;
-    itemsOf(valueOf(value, 'rules')).forEach((rule, i) => {
+    itemsOf(fieldOf(value, 'rules')).forEach((rule, i) => {
       const named = nameOf(rule);
       if (named === null) return;
       const counter = named.window === null ? null : { scope, name: named.name, window: named.window };
@@ -62,8 +69,18 @@ export function findCounters(tree: TreeNode, report: Report): Counters {
       if (taken.has(identity)) {
         const at: PathStep[] = ['tools', key, 'rules', i, named.field];
         const found = `${path}, which an earlier rule already raises`;
-        const hint = named.field === 'rate_limit' ? 'write one rate_limit for each window' : 'give the counter another name';
-        report.fault({ code: 'duplicate_counter', at: named.at, path: showPath(at), found, expected: 'each counter raised by one rule', hint });
+        const hint =
+          named.field === 'rate_limit'
+            ? 'write one rate_limit for each window'
+            : 'give the counter another name';
+        report.fault({
+          code: 'duplicate_counter',
+          at: named.at,
+          path: showPath(at),
+          found,
+          expected: 'each counter raised by one rule',
+          hint,
+        });
       }
       taken.add(identity);
       counters.add({ rule, path, counter });
@@ -72,14 +89,19 @@ export function findCounters(tree: TreeNode, report: Report): Counters {
   return counters;
 }
 
-type Named = { readonly name: string; readonly window: Window | null; readonly field: string; readonly at: number };
+type Named = {
+  readonly name: string;
+  readonly window: Window | null;
+  readonly field: string;
+  readonly at: number;
+};
 
 function nameOf(rule: TreeNode): Named | null {
-  const state = valueOf(rule, 'state');
+  const state = fieldOf(rule, 'state');
   if (state !== undefined) {
-    const name = textOf(valueOf(state, 'counter'));
+    const name = textOf(fieldOf(state, 'counter'));
     if (name === undefined || name.trim() === '') return null;
-    const word = textOf(valueOf(state, 'window'));
+    const word = textOf(fieldOf(state, 'window'));
     return { name, window: WINDOWS.find((known) => known === word) ?? null, field: 'state', at: state.at };
   }
   const rate = entryOf(rule, 'rate_limit')?.value;
@@ -105,11 +127,24 @@ export function resolveCounter(
   const fault = { at: place.at, path: showPath(place.path), found: quote(path) };
   if (candidates.length > 1) {
     const expected = 'a path that names one counter';
-    report.fault({ code: 'ambiguous_counter', ...fault, expected, hint: 'rename one of the counters that read alike' });
+    report.fault({
+      code: 'ambiguous_counter',
+      ...fault,
+      expected,
+      hint: 'rename one of the counters that read alike',
+    });
     return null;
   }
   const near = counters.nearestTo(path);
-  const hint = near === undefined ? 'no rule counts anything under this name: add state to one' : `did you mean ${near}?`;
-  report.fault({ code: 'unknown_counter', ...fault, expected: 'a counter that a rule of this policy raises', hint });
+  const hint =
+    near === undefined
+      ? 'no rule counts anything under this name: add state to one'
+      : `did you mean ${near}?`;
+  report.fault({
+    code: 'unknown_counter',
+    ...fault,
+    expected: 'a counter that a rule of this policy raises',
+    hint,
+  });
   return null;
 }

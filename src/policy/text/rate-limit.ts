@@ -17,11 +17,14 @@ export function parseRateLimit(text: string): ParsedRate {
   const window = WINDOWS.find((known) => known === word);
   if (more.length === 0 && word !== undefined && window === undefined) {
     const near = nearest(word.trim(), WINDOWS);
-    if (near !== undefined && /^\d+$/.test(count.trim())) return { expected, hint: `did you mean ${count.trim()}/${near}?` };
+    if (near !== undefined && /^\d+$/.test(count.trim()))
+      return { expected, hint: `did you mean ${count.trim()}/${near}?` };
   }
   if (window === undefined || more.length > 0 || !/^\d{1,40}$/.test(count)) return { expected };
   const decimal = Decimal.parse(count).toString();
-  return decimalAtMost(decimal, MAX_COUNT) ? { count: decimal, window } : { expected: `${expected} and at most ${MAX_COUNT}` };
+  return decimalAtMost(decimal, MAX_COUNT)
+    ? { count: decimal, window }
+    : { expected: `${expected} and at most ${MAX_COUNT}` };
 }
 
 /** Greater than 0 and at most `most`. */

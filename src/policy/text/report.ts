@@ -16,7 +16,7 @@ export type Fault = {
 export type Doubt = Omit<Fault, 'code'> & { readonly code: PolicyWarningCode };
 
 /** More than these help nobody. */
-const MAX_FAULTS = 1_000;
+export const MAX_FAULTS = 1_000;
 
 export class Report {
   readonly #file: string;
@@ -69,6 +69,14 @@ export class Report {
   #diagnostic(fault: Omit<Fault, 'code'> & { code: PolicyCode }): Diagnostic {
     const { code, path, found, expected, hint } = fault;
     const place = this.#placeOf(fault.at);
-    return { code, file: this.#file, ...place, path, found, expected, ...(hint === undefined ? {} : { hint }) };
+    return {
+      code,
+      file: this.#file,
+      ...place,
+      path,
+      found,
+      expected,
+      ...(hint === undefined ? {} : { hint }),
+    };
   }
 }

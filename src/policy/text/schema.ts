@@ -16,33 +16,47 @@ function oneOf(words: readonly string[]): string {
   return `one of ${words.join(', ')}`;
 }
 
-const rateLimitSchema = z
-  .string({ error: 'text such as 10/minute' })
-  .meta({ description: 'At most so many calls in a window: N/minute, N/hour or N/day.', pattern: '^[0-9]+/(minute|hour|day)$' });
+const rateLimitSchema = z.string({ error: 'text such as 10/minute' }).meta({
+  description: 'At most so many calls in a window: N/minute, N/hour or N/day.',
+  pattern: '^[0-9]+/(minute|hour|day)$',
+});
 
-const conditionSchema = z.strictObject({
-  path: z.string({ error: 'text such as args.amount or state.TOOL.COUNTER' }).meta({
-    description: 'args. and the keys to follow, or state. with scope and counter.',
-  }),
-  op: z.enum(OPERATORS, { error: oneOf(OPERATORS) }),
-  value: z.unknown().meta({ description: 'What the operator compares with.' }),
-}, { error: 'a condition: a map with path, op and value' });
+const conditionSchema = z.strictObject(
+  {
+    path: z.string({ error: 'text such as args.amount or state.TOOL.COUNTER' }).meta({
+      description: 'args. and the keys to follow, or state. with scope and counter.',
+    }),
+    op: z.enum(OPERATORS, { error: oneOf(OPERATORS) }),
+    value: z.unknown().meta({ description: 'What the operator compares with.' }),
+  },
+  { error: 'a condition: a map with path, op and value' },
+);
 
-const stateSchema = z.strictObject({
-  counter: z.string({ error: 'the counter\'s name' }).regex(NOT_BLANK, { error: 'a name that is not blank' }),
-  window: z.enum(WINDOWS, { error: oneOf(WINDOWS) }),
-  increment: z.number({ error: 'a number greater than 0' }).optional(),
-  increment_from: z.string({ error: 'text such as args.amount' }).optional(),
-}, { error: 'a map with counter and window' });
+const stateSchema = z.strictObject(
+  {
+    counter: z
+      .string({ error: "the counter's name" })
+      .regex(NOT_BLANK, { error: 'a name that is not blank' }),
+    window: z.enum(WINDOWS, { error: oneOf(WINDOWS) }),
+    increment: z.number({ error: 'a number greater than 0' }).optional(),
+    increment_from: z.string({ error: 'text such as args.amount' }).optional(),
+  },
+  { error: 'a map with counter and window' },
+);
 
-const ruleSchema = z.strictObject({
-  name: z.string({ error: 'the rule\'s name, as text' }).regex(NOT_BLANK, { error: 'a name that is not blank' }),
-  action: z.enum(ACTIONS, { error: oneOf(ACTIONS) }).optional(),
-  conditions: z.array(conditionSchema, { error: 'a list of conditions' }).nullish(),
-  on_deny: z.string({ error: 'the message for a denial, as text' }).nullish(),
-  rate_limit: rateLimitSchema.optional(),
-  state: stateSchema.nullish(),
-}, { error: 'a rule: a map with a name' });
+const ruleSchema = z.strictObject(
+  {
+    name: z
+      .string({ error: "the rule's name, as text" })
+      .regex(NOT_BLANK, { error: 'a name that is not blank' }),
+    action: z.enum(ACTIONS, { error: oneOf(ACTIONS) }).optional(),
+    conditions: z.array(conditionSchema, { error: 'a list of conditions' }).nullish(),
+    on_deny: z.string({ error: 'the message for a denial, as text' }).nullish(),
+    rate_limit: rateLimitSchema.optional(),
+    state: stateSchema.nullish(),
+  },
+  { error: 'a rule: a map with a name' },
+);
 
 const toolSchema = z.strictObject(
   { rules: z.array(ruleSchema, { error: 'a list of rules' }).nullish() },
@@ -56,11 +70,16 @@ export const policySchema = z
       description: z.string({ error: 'text' }).nullish(),
       default: z.enum(DEFAULTS, { error: oneOf(DEFAULTS) }).optional(),
       hide: z
-        .array(z.string({ error: 'a tool name, as text' }).regex(NOT_BLANK, { error: 'a name that is not blank' }), {
-          error: 'a list of tool names',
-        })
+        .array(
+          z.string({ error: 'a tool name, as text' }).regex(NOT_BLANK, { error: 'a name that is not blank' }),
+          {
+            error: 'a list of tool names',
+          },
+        )
         .nullish(),
-      tools: z.record(z.string(), toolSchema.nullable(), { error: 'a map from tool names to their rules' }).nullish(),
+      tools: z
+        .record(z.string(), toolSchema.nullable(), { error: 'a map from tool names to their rules' })
+        .nullish(),
     },
     { error: 'a map with version and tools' },
   )

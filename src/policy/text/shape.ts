@@ -1,7 +1,7 @@
 /** Holds a tree against the schema, and turns what zod finds into faults with places and nearest words. */
 import type { z } from 'zod';
 import { nearest } from './nearest.ts';
-import type { Report } from './report.ts';
+import { MAX_FAULTS, type Report } from './report.ts';
 import { FIELDS, policySchema } from './schema.ts';
 import { describe, entryOf, type PathStep, quote, showPath, type TreeNode } from './tree.ts';
 
@@ -12,7 +12,8 @@ const PROTO_SHOWN = '\0__proto__';
 export function checkShape(tree: TreeNode, report: Report): void {
   const result = policySchema.safeParse(plain(tree));
   if (result.success) return;
-  for (const issue of result.error.issues) reportIssue(issue, tree, report);
+  // Each takes time linear in the maps on its path; beyond so many the report takes no more anyway.
+  for (const issue of result.error.issues.slice(0, MAX_FAULTS + 1)) reportIssue(issue, tree, report);
 }
 
 /** Numbers stand as doubles here: only their type matters to the shape. */
@@ -29,7 +30,8 @@ function plain(node: TreeNode): unknown {
       return node.items.map(plain);
     case 'map': {
       const object = Object.create(null) as { [key: string]: unknown };
-      for (const entry of node.entries) object[entry.key === PROTO ? PROTO_SHOWN : entry.key] = plain(entry.value);
+      for (const entry of node.entries)
+        object[entry.key === PROTO ? PROTO_SHOWN : entry.key] = plain(entry.value);
       return object;
     }
     case 'broken':
@@ -44,7 +46,7 @@ function reportIssue(issue: z.core.$ZodIssue, tree: TreeNode, report: Report): v
   const expected = issue.message;
   const shown = showPath(path);
   if (issue.code === 'unrecognized_keys') {
-    for (const key of issue.keys.map(unescaped)) {
+    for (const key of issue.keys.slice(0, MAX_FAULTS + 1).map(unescaped)) {
       const entry = entryOf(node, key);
       const hint = nearest(key, fieldsAt(path));
       const found = `the unknown field ${quote(key)}`;
@@ -63,10 +65,17 @@ function reportIssue(issue: z.core.$ZodIssue, tree: TreeNode, report: Report): v
     // A condition's value is asked for by compile.ts, which knows the operator.
     if (path.length === 7 && path.at(-1) === 'value') return;
     const name = String(path.at(-1) ?? '');
-    report.fault({ code: 'missing_field', at: parent?.at ?? 0, path: shown, found: `no ${quote(name)}`, expected });
+    report.fault({
+      code: 'missing_field',
+      at: parent?.at ?? 0,
+      path: shown,
+      found: `no ${quote(name)}`,
+      expected,
+    });
     return;
   }
-  const known = issue.code === 'invalid_value' ? issue.values.filter((value) => typeof value === 'string') : [];
+  const known =
+    issue.code === 'invalid_value' ? issue.values.filter((value) => typeof value === 'string') : [];
   if (issue.code === 'invalid_value' && (node.kind === 'string' || path.at(-1) === 'version')) {
     reportWord(node, known, path, expected, report);
     return;
@@ -80,16 +89,39 @@ function unescaped<Step extends PathStep>(step: Step): Step {
   return (step === PROTO_SHOWN ? PROTO : step) as Step;
 }
 
-function reportWord(node: TreeNode, known: string[], path: PathStep[], expected: string, report: Report): void {
+function reportWord(
+  node: TreeNode,
+  known: string[],
+  path: PathStep[],
+  expected: string,
+  report: Report,
+): void {
   const place = { at: node.at, path: showPath(path), found: describe(node), expected };
   const word = node.kind === 'string' ? node.value : '';
-  if (path.at(-1) === 'action' && nearest(word, ['require_approval']) !== undefined && known.every((one) => nearest(word, [one]) === undefined)) {
-    report.fault({ code: 'unknown_word', ...place, hint: 'did you mean require_approval? this version does not take it yet' });
+  if (
+    path.at(-1) === 'action' &&
+    nearest(word, ['require_approval']) !== undefined &&
+    known.every((one) => nearest(word, [one]) === undefined)
+  ) {
+    report.fault({
+      code: 'unknown_word',
+      ...place,
+      hint: 'did you mean require_approval? this version does not take it yet',
+    });
   } else if (path.at(-1) === 'action' && word === 'require_approval') {
-    report.fault({ code: 'unsupported_action', ...place, hint: 'approvals are not built yet: use deny, or conditions that must hold' });
+    report.fault({
+      code: 'unsupported_action',
+      ...place,
+      hint: 'approvals are not built yet: use deny, or conditions that must hold',
+    });
   } else {
-    const near = path.at(-1) === 'version' ? undefined : (nearest(word, known) ?? ELSEWHERE.get(word.toLowerCase()));
-    report.fault({ code: 'unknown_word', ...place, hint: near === undefined ? undefined : `did you mean ${near}?` });
+    const near =
+      path.at(-1) === 'version' ? undefined : (nearest(word, known) ?? ELSEWHERE.get(word.toLowerCase()));
+    report.fault({
+      code: 'unknown_word',
+      ...place,
+      hint: near === undefined ? undefined : `did you mean ${near}?`,
+    });
   }
 }
 
@@ -117,10 +149,17 @@ const ELSEWHERE = new Map([
 ]);
 
 function wantsQuotes(issue: z.core.$ZodIssue, node: TreeNode): boolean {
-  return issue.code === 'invalid_type' && issue.expected === 'string' && (node.kind === 'number' || node.kind === 'boolean');
+  return (
+    issue.code === 'invalid_type' &&
+    issue.expected === 'string' &&
+    (node.kind === 'number' || node.kind === 'boolean')
+  );
 }
 
-function follow(tree: TreeNode, path: readonly PathStep[]): { node: TreeNode | undefined; parent: TreeNode | undefined } {
+function follow(
+  tree: TreeNode,
+  path: readonly PathStep[],
+): { node: TreeNode | undefined; parent: TreeNode | undefined } {
   let node: TreeNode | undefined = tree;
   let parent: TreeNode | undefined;
   for (const step of path) {

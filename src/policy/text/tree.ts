@@ -24,7 +24,7 @@ export function entryOf(node: TreeNode | undefined, key: string): Entry | undefi
 }
 
 /** The value under a key; undefined where there is none, and where it is null. */
-export function valueOf(node: TreeNode | undefined, key: string): TreeNode | undefined {
+export function fieldOf(node: TreeNode | undefined, key: string): TreeNode | undefined {
   const value = entryOf(node, key)?.value;
   return value?.kind === 'null' ? undefined : value;
 }
