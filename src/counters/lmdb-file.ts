@@ -41,6 +41,14 @@ const SPARE_PAGES = 64;
 const GROW_PAGES = 128;
 const MAP_BYTES = 256 * 1024 * 1024;
 const PROBE_MS = 10_000;
+/** Of each of LMDB's two meta pages: where its header ends, and what stands at 24 and 28. */
+const META_BYTES = 152;
+const META_MAGIC = 0xbeefc0de;
+const META_VERSION = 2;
+const MAX_READERS = 512;
+/** What LMDB makes of it, rounded up: a header and 64 bytes for each reader. */
+const LOCK_BYTES = (MAX_READERS + 8) * 64;
+const FIRST_BYTES = 64 * 1024;
 
 export function openCountersFile(dir: string): OpenedFile {
   const path = join(dir, FILE_NAME);
@@ -51,8 +59,10 @@ export function openCountersFile(dir: string): OpenedFile {
       return { ok: false, detail: `${path} is not a regular file: move it away, or name another state directory` };
     }
     const mark = `${path}-opening`;
-    // A truncated or damaged file can end the process inside LMDB, so a doubtful one is first tried by a process of its own.
-    if (stats !== undefined && (isShort(path, stats.size) || statSync(mark, { throwIfNoEntry: false }) !== undefined)) {
+    if (stats === undefined || stats.size === 0) {
+      makeRoom(path, mark);
+    } else if (isShort(path, stats.size) || statSync(mark, { throwIfNoEntry: false }) !== undefined) {
+      // A damaged file can end the process inside LMDB, so a doubtful one is first tried by a process of its own.
       const fault = probe(path);
       if (fault !== undefined) return { ok: false, detail: fault };
     }
@@ -79,7 +89,7 @@ export function openChecked(path: string): CountersFile {
     noSync: true,
     overlappingSync: false,
     maxDbs: 1,
-    maxReaders: 512,
+    maxReaders: MAX_READERS,
     mapSize: MAP_BYTES,
     permissionsMode: 0o600,
   };
@@ -154,30 +164,53 @@ export function explain(error: unknown, path: string): string {
     case 'ENOTDIR':
     case 'EEXIST':
       return `${what}; the state directory's path leads through a file`;
-    case -30794:
-      return `${what}; it was written by another version of LMDB: use the version of portcullis that wrote it`;
     default:
       return `${what}; to start the counters from zero, move the file away together with ${FILE_NAME}-lock`;
   }
 }
 
-/** True where the file ends before the last page that its own header counts. */
+/** For a file that LMDB is about to make: room on the disk for its first pages, and its lock file in full. */
+function makeRoom(path: string, mark: string): void {
+  writeFileSync(mark, Buffer.alloc(FIRST_BYTES), { mode: 0o600 });
+  const lock = `${path}-lock`;
+  // INVARIANT: a lock file that exists is never opened here: closing it would drop LMDB's own locks on it.
+  if (statSync(lock, { throwIfNoEntry: false }) !== undefined) return;
+  try {
+    writeFileSync(lock, Buffer.alloc(LOCK_BYTES), { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+      unlinkIfThere(lock);
+      throw error;
+    }
+  }
+}
+
+/**
+ * Reads the header of an LMDB file without LMDB, which does not survive every header.
+ * @returns whether the file ends before the last page that it counts.
+ * @throws where it is not an LMDB file of the version in use.
+ */
 function isShort(path: string, size: number): boolean {
-  const head = Buffer.alloc(8192);
   const fd = openSync(path, 'r');
   try {
-    if (readSync(fd, head, 0, head.length, 0) < head.length) return size > 0;
+    const first = readMeta(fd, 0);
+    if (first === undefined) throw new StoreFault('it is not an LMDB file');
+    const second = readMeta(fd, first.pageSize);
+    if (second === undefined) return true;
+    const last = first.lastPage > second.lastPage ? first.lastPage : second.lastPage;
+    return (last + 1n) * BigInt(first.pageSize) > BigInt(size);
   } finally {
     closeSync(fd);
   }
-  let last = 0n;
-  // The header of each of the two meta pages: magic at 24, page size at 48, last page at 144.
-  for (const at of [0, 4096]) {
-    if (head.readUInt32LE(at + 24) !== 0xbeefc0de) continue;
-    const end = (head.readBigUInt64LE(at + 144) + 1n) * BigInt(head.readUInt32LE(at + 48));
-    if (end > last) last = end;
-  }
-  return last > BigInt(size);
+}
+
+function readMeta(fd: number, at: number): { readonly pageSize: number; readonly lastPage: bigint } | undefined {
+  const meta = Buffer.alloc(META_BYTES);
+  if (readSync(fd, meta, 0, META_BYTES, at) < META_BYTES || meta.readUInt32LE(24) !== META_MAGIC) return undefined;
+  if (meta.readUInt16LE(28) !== META_VERSION) throw new StoreFault('it was written by another version of LMDB, and perhaps of portcullis');
+  const pageSize = meta.readUInt32LE(48);
+  if (pageSize < 512 || pageSize > 65_536) return undefined;
+  return { pageSize, lastPage: meta.readBigUInt64LE(144) };
 }
 
 function probe(path: string): string | undefined {

@@ -226,6 +226,10 @@ function identityOf(file: CountersFile): string {
 }
 
 function isStillThere(file: CountersFile): boolean {
-  const stats = lstatSync(file.path, { throwIfNoEntry: false });
-  return stats !== undefined && stats.ino === file.ino && stats.dev === file.dev;
+  try {
+    const stats = lstatSync(file.path);
+    return stats.ino === file.ino && stats.dev === file.dev;
+  } catch {
+    return false;
+  }
 }
