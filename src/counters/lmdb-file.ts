@@ -38,7 +38,7 @@ export const AFTER_ROWS = Buffer.from('i');
 export const COMMIT_NOW = 2;
 /** Pages kept free behind the last one used, and by how many more the file grows at a time. */
 const SPARE_PAGES = 64;
-const GROW_PAGES = 128;
+const GROW_PAGES = 64;
 const MAP_BYTES = 256 * 1024 * 1024;
 const PROBE_MS = 10_000;
 /** Of each of LMDB's two meta pages: where its header ends, and what stands at 24 and 28. */
@@ -100,7 +100,7 @@ export function openChecked(path: string): CountersFile {
     const file = { db, path, fd, ino: fstatSync(fd).ino, dev: fstatSync(fd).dev };
     db.transactionSync(() => {
       checkFormat(db);
-      ensureRoom(file);
+      ensureRoom(file, 0);
       db.put(FORMAT_KEY, `${FORMAT_WORD} ${FORMAT}`);
       for (const { key, value } of db.getRange({ start: FIRST_ROW, end: AFTER_ROWS })) decodeRow(keyText(key), value);
     }, COMMIT_NOW);
@@ -124,16 +124,21 @@ function checkFormat(db: CountersDb): void {
   throw new StoreFault(`its format is ${match[1]}, this version of portcullis knows ${FORMAT}: upgrade portcullis`);
 }
 
-/** INVARIANT: called inside a write transaction, so no other process writes behind the last page. @throws where the disk is full. */
-export function ensureRoom(file: CountersFile): void {
+/**
+ * Makes the file long enough for the pages of a step that puts `bytes`, twice over, since pages may be half empty.
+ * INVARIANT: called inside a write transaction, so no other process writes behind the last page.
+ * @throws where the disk is full.
+ */
+export function ensureRoom(file: CountersFile, bytes: number): void {
   const stats = file.db.getStats() as { readonly lastPageNumber: number; readonly pageSize: number };
   const size = fstatSync(file.fd).size;
   const used = (stats.lastPageNumber + 1) * stats.pageSize;
-  if (size >= used + SPARE_PAGES * stats.pageSize) return;
+  const wanted = used + SPARE_PAGES * stats.pageSize + 2 * bytes;
+  if (size >= wanted) return;
   const zeros = Buffer.alloc(GROW_PAGES * stats.pageSize);
+  const end = wanted + zeros.length;
   let at = Math.max(size, used);
-  const end = used + zeros.length;
-  while (at < end) at += writeSync(file.fd, zeros, 0, end - at, at);
+  while (at < end) at += writeSync(file.fd, zeros, 0, Math.min(zeros.length, end - at), at);
 }
 
 export function keyText(key: Buffer): string {

@@ -30,6 +30,8 @@ const LOOK_AGAIN_MS = 1000;
 const FLUSH_AFTER_MS = 1000;
 /** One step in this many also cleans up and looks at the room left. */
 const TIDY_EVERY = 64;
+const MUCH_BYTES = 32 * 1024;
+const ROW_OVERHEAD = 32;
 const FLOOR_KEY = Buffer.from('0floor');
 
 export function openLmdbCounters(options: LmdbOptions): OpenedCounters {
@@ -47,6 +49,8 @@ class LmdbBackend implements Backend, Rows {
   #detail = '';
   #lookedAtMs: number;
   #steps = 0;
+  /** Put in this step so far. */
+  #stepBytes = 0;
   #sweepFrom: Buffer = FIRST_ROW;
   #closed = false;
   #flushTimer: NodeJS.Timeout | undefined;
@@ -67,6 +71,7 @@ class LmdbBackend implements Backend, Rows {
     return this.#guarded((file) => {
       file.db.transactionSync(() => {
         this.#steps += 1;
+        this.#stepBytes = 0;
         if (this.#steps % TIDY_EVERY === 0) this.#tidy(file, nowMs);
         work(this);
       }, COMMIT_NOW);
@@ -76,12 +81,10 @@ class LmdbBackend implements Backend, Rows {
 
   snapshot(work: (rows: Rows) => void): Done {
     return this.#guarded((file) => {
-      // A snapshot taken earlier in this turn would hide what other processes did since.
-      file.db.resetReadTxn();
       try {
         work(this);
       } finally {
-        // One that is kept would make the file grow.
+        // A snapshot that is kept would hide what other processes do next, and make the file grow.
         file.db.resetReadTxn();
       }
     });
@@ -95,12 +98,14 @@ class LmdbBackend implements Backend, Rows {
   put(key: CounterKey, held: Held, fresh: boolean): void {
     const file = this.#file;
     if (file === undefined) throw new StoreFault('the counters are closed');
+    const text = encodeRow(key, held);
+    this.#stepBytes += key.bytes.length + text.length + ROW_OVERHEAD;
     if (fresh) {
       const { entryCount } = file.db.getStats() as { readonly entryCount: number };
       if (entryCount >= MAX_COUNTERS) throw tooManyCounters();
-      ensureRoom(file);
     }
-    file.db.put(key.bytes, encodeRow(key, held));
+    if (fresh || this.#stepBytes > MUCH_BYTES) ensureRoom(file, this.#stepBytes);
+    file.db.put(key.bytes, text);
   }
 
   floorMs(): number {
@@ -200,7 +205,7 @@ class LmdbBackend implements Backend, Rows {
 
   /** Removes a few rows whose windows are over, and remembers how late the latest of them ended. */
   #tidy(file: CountersFile, nowMs: number): void {
-    ensureRoom(file);
+    ensureRoom(file, 0);
     let floor = this.floorMs();
     const before = floor;
     const spent: Buffer[] = [];

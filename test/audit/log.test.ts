@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
-  appendFileSync, chmodSync, closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, truncateSync,
+  chmodSync, closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, truncateSync,
   unlinkSync, writeFileSync, writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -15,12 +15,15 @@ import { decision, freshDir } from './decisions.ts';
 
 const CHILD = fileURLToPath(new URL('./child-append.js', import.meta.url));
 
+const started: ChildProcess[] = [];
+
 const inDir = (title: string, body: (dir: string, file: string) => void | Promise<void>): void => {
   test(title, async () => {
     const dir = freshDir();
     try {
       await body(dir, join(dir, 'decisions.jsonl'));
     } finally {
+      for (const child of started.splice(0)) child.kill('SIGKILL');
       rmSync(dir, { recursive: true, force: true });
     }
   });
@@ -190,6 +193,7 @@ describe('a decision log that fails', () => {
     const child = spawn('sh', ['-c', 'ulimit -f 16; exec "$@"', 'sh', process.execPath, join(CHILD, '..', 'child-resume.js'), file], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
+    started.push(child);
     const [full] = (await once(child.stdout, 'data')) as [Buffer];
     assert.match(String(full), /unavailable/);
     const before = readFileSync(file, 'utf8');
@@ -309,6 +313,7 @@ describe('a decision log that is moved', () => {
 describe('a decision log shared by processes', () => {
   inDir('four processes append at once and every line is whole', async (_dir, file) => {
     const children = ['a', 'b', 'c', 'd'].map((name) => spawn(process.execPath, [CHILD, file, name, '600', '3'], { stdio: ['ignore', 'ignore', 'inherit'] }));
+    started.push(...children);
     await Promise.all(children.map((child) => once(child, 'close')));
     const seen = ids(file);
     assert.equal(seen.length, 2400);
@@ -319,6 +324,7 @@ describe('a decision log shared by processes', () => {
 
   inDir('a process that is killed leaves whole lines, and every commit that it was told of', async (_dir, file) => {
     const child = spawn(process.execPath, [CHILD, file, 'k', '0', '2'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    started.push(child);
     let told = 0;
     child.stdout.on('data', (dots: Buffer) => {
       told += dots.length;
@@ -327,7 +333,6 @@ describe('a decision log shared by processes', () => {
     await once(child, 'close');
     const seen = ids(file);
     assert.ok(seen.length >= 2 * told, `${seen.length} lines, ${told} commits`);
-    appendFileSync(file, '');
     assert.deepEqual(seen, Array.from({ length: seen.length }, (_, i) => `k-${i}`));
   });
 });

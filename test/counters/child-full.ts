@@ -1,4 +1,7 @@
-/** A process whose files may not grow beyond a limit: it adds counters until it is refused, then uses the first one again. */
+/**
+ * A process whose files may not grow beyond a limit: `child-full DIR BURST`. It adds counters, BURST in one step, until it is
+ * refused, then uses the first one again.
+ */
 import { writeSync } from 'node:fs';
 import { openLmdbCounters } from '../../src/counters/lmdb.ts';
 import { ask, NOON, reserve } from './stores.ts';
@@ -11,10 +14,13 @@ if (!opened.ok) {
   const { counters } = opened;
   let made = 0;
   let detail = '';
-  while (made < 20_000 && detail === '') {
-    const outcome = ask(counters, `r${made}`, [reserve({ name: `n${made}` })]);
-    if (outcome.kind === 'unavailable') detail = outcome.detail;
-    else made += 1;
+  const burst = Number(process.argv[3]);
+  ask(counters, 'first', [reserve({ name: 'n0' })]);
+  while (made < 60_000 && detail === '') {
+    const outcomes = counters.reserve(Array.from({ length: burst }, (_, i) => ({ reservation: `r${made + i}`, obligations: [reserve({ name: `x${made + i}` })] })));
+    const last = outcomes.at(-1);
+    if (last?.kind === 'unavailable') detail = last.detail;
+    else made += burst;
   }
   const atOnce = ask(counters, 'at-once', [reserve({ name: 'n0' })]).kind;
   ms += 1000;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
@@ -13,6 +13,7 @@ type Child = { readonly process: ChildProcess; readonly lines: AsyncIterator<str
 
 async function start(dir: string, server: string, count: number, limit: number, ...more: string[]): Promise<Child> {
   const process_ = spawn(process.execPath, [CHILD, dir, server, String(count), String(limit), ...more], { stdio: ['pipe', 'pipe', 'inherit'] });
+  started.push(process_);
   const reader = createInterface({ input: process_.stdout });
   const lines = reader[Symbol.asyncIterator]();
   assert.equal((await lines.next()).value, 'ready');
@@ -30,12 +31,15 @@ async function race(children: readonly Child[]): Promise<number[]> {
 
 const sum = (counts: readonly number[]): number => counts.reduce((a, b) => a + b, 0);
 
+const started: ChildProcess[] = [];
+
 const inDir = (title: string, body: (dir: string) => Promise<void>): void => {
   test(title, async () => {
     const dir = freshDir();
     try {
       await body(dir);
     } finally {
+      for (const child of started.splice(0)) child.kill('SIGKILL');
       rmSync(dir, { recursive: true });
     }
   });
@@ -79,30 +83,29 @@ describe('counters shared by processes', () => {
     for (let round = 0; round < 3; round++) {
       const children = await Promise.all([0, 1].map(() => start(dir, 'github', 1_000_000, 1_000_000)));
       const store = openLmdb(dir);
-      const before = Number(used(store) === 'none' ? 0 : used(store));
+      const count = (): number => (used(store) === 'none' ? 0 : Number(used(store)));
+      const before = count();
       for (const child of children) child.process.stdin?.write('go\n');
       // Killed only once both are seen to be counting.
-      while (Number(used(store) === 'none' ? 0 : used(store)) < before + 500) await new Promise((resolve) => setImmediate(resolve));
+      while (count() < before + 500) await new Promise((resolve) => setImmediate(resolve));
       for (const child of children) child.process.kill('SIGKILL');
       await Promise.all(children.map((child) => once(child.process, 'close')));
-      const after = used(store);
+      // The last commit of a killed process may show only with the next one.
       assert.match(take(store, reserve({ amount: '0.5' })), /^call/);
-      assert.equal(used(store), `${after}.5`);
-      store.settle(`none`, 'rollback');
+      const after = Number(used(store));
+      assert.ok(after >= before + 500);
       assert.match(take(store, reserve({ amount: '0.5' })), /^call/);
+      assert.equal(Number(used(store)), after + 0.5);
       await store.close();
     }
   });
 
   inDir('what one process takes another sees at once, also within one turn of its event loop', async (dir) => {
-    const child = await start(dir, 'github', 1, 1, 'hold');
     const store = openLmdb(dir);
     assert.equal(store.peek([reserve({ lte: '1' })]).kind, 'reserved');
-    child.process.stdin?.write('go\n');
-    assert.equal((await child.lines.next()).value, '1');
+    const said = execFileSync(process.execPath, [CHILD, dir, 'github', '1', '1'], { input: 'go\n', encoding: 'utf8' });
+    assert.equal(said, 'ready\n1\n');
     assert.equal(store.peek([reserve({ lte: '1' })]).kind, 'refused');
-    child.process.kill('SIGKILL');
-    await once(child.process, 'close');
     await store.close();
   });
 });
