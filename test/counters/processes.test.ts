@@ -87,7 +87,10 @@ describe('counters shared by processes', () => {
       const before = count();
       for (const child of children) child.process.stdin?.write('go\n');
       // Killed only once both are seen to be counting.
-      while (count() < before + 500) await new Promise((resolve) => setImmediate(resolve));
+      while (count() < before + 500) {
+        assert.ok(children.every((child) => child.process.exitCode === null), 'a child ended by itself');
+        await new Promise((resolve) => setImmediate(resolve));
+      }
       for (const child of children) child.process.kill('SIGKILL');
       await Promise.all(children.map((child) => once(child.process, 'close')));
       // The last commit of a killed process may show only with the next one.
