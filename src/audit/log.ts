@@ -6,7 +6,17 @@
  * One `write` on an O_APPEND descriptor holds all lines of a commit. Should only a part fit, the cut line is ended and
  * written anew in full: a reader meets half a line only as a line of its own that is not JSON.
  */
-import { closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readSync, type Stats, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  type Stats,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import type { Decision } from '../decision/decision.ts';
 import type { DecisionLog, LogOutcome } from '../gate/ports.ts';
@@ -28,7 +38,9 @@ export type OpenDecisionLog = Omit<DecisionLog, 'commit'> & {
   close(): LogOutcome;
 };
 
-export type OpenedLog = { readonly ok: true; readonly log: OpenDecisionLog } | { readonly ok: false; readonly detail: string };
+export type OpenedLog =
+  | { readonly ok: true; readonly log: OpenDecisionLog }
+  | { readonly ok: false; readonly detail: string };
 
 /** How often the file is looked for under its name: a log that was rotated or deleted is begun anew. */
 const LOOK_EVERY_MS = 1000;
@@ -120,7 +132,12 @@ class FileLog implements OpenDecisionLog, DecisionLog {
     try {
       mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 });
       // O_NONBLOCK: opening a pipe nobody reads must fail, not wait. O_NOFOLLOW: a link could lead a log anywhere.
-      const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+      const flags =
+        constants.O_WRONLY |
+        constants.O_APPEND |
+        constants.O_CREAT |
+        constants.O_NOFOLLOW |
+        constants.O_NONBLOCK;
       fd = openSync(this.#file, flags, 0o600);
       const stats = fstatSync(fd);
       if (!stats.isFile() && !this.#allowDevice) {
@@ -146,9 +163,15 @@ class FileLog implements OpenDecisionLog, DecisionLog {
   /** At most once a second: is the open file still the one of this name, and the descriptor still ours? */
   #ready(): string | undefined {
     const now = this.#monotonicMs();
-    if (this.#fd !== undefined && now - this.#lookedAtMs < LOOK_EVERY_MS && now >= this.#lookedAtMs) return undefined;
+    if (this.#fd !== undefined && now - this.#lookedAtMs < LOOK_EVERY_MS && now >= this.#lookedAtMs)
+      return undefined;
     this.#lookedAtMs = now;
-    if (this.#fd !== undefined && this.#isOurs(fstatQuietly(this.#fd)) && this.#isOurs(lstatQuietly(this.#file))) return undefined;
+    if (
+      this.#fd !== undefined &&
+      this.#isOurs(fstatQuietly(this.#fd)) &&
+      this.#isOurs(lstatQuietly(this.#file))
+    )
+      return undefined;
     return this.open();
   }
 

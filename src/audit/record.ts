@@ -13,8 +13,14 @@ export const decisionRecord = z.strictObject({
   time: time.nullable().describe('When the decision was made, in UTC; null where the clock told no time.'),
   session: z.string().describe('The session the call came in.'),
   server: z.string().describe('The upstream server, by the name the policy and the counters know it by.'),
-  tool: z.string().nullable().describe('The tool called; null where the message could not be read far enough.'),
-  request_id: z.union([z.string(), z.int()]).nullable().describe("The JSON-RPC id of the call; null for a notification or where it could not be read."),
+  tool: z
+    .string()
+    .nullable()
+    .describe('The tool called; null where the message could not be read far enough.'),
+  request_id: z
+    .union([z.string(), z.int()])
+    .nullable()
+    .describe('The JSON-RPC id of the call; null for a notification or where it could not be read.'),
   effect: z.enum(['allow', 'deny']),
   reason: reason.describe('Why, as one of the reason codes.'),
   rule: z

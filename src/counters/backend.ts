@@ -31,7 +31,9 @@ export type CounterUsage = CounterRef & {
   readonly used: string;
 };
 
-export type Usage = { readonly ok: true; readonly counters: readonly CounterUsage[] } | { readonly ok: false; readonly detail: string };
+export type Usage =
+  | { readonly ok: true; readonly counters: readonly CounterUsage[] }
+  | { readonly ok: false; readonly detail: string };
 
 export type Backend = {
   /** Runs `work` alone among all users of the store. If it returns, all it put is kept; if it throws, nothing. Never throws itself. */
@@ -52,5 +54,7 @@ export const SWEEP_ROWS = 4;
 export const MAX_COUNTERS = 100_000;
 
 export function tooManyCounters(): StoreFault {
-  return new StoreFault(`the store holds ${MAX_COUNTERS} counters, which is its limit: a policy or an agent makes up counter names`);
+  return new StoreFault(
+    `the store holds ${MAX_COUNTERS} counters, which is its limit: a policy or an agent makes up counter names`,
+  );
 }

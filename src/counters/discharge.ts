@@ -14,7 +14,12 @@ const MAX_CACHED_DECIMALS = 1024;
 const MAX_CACHED_LENGTH = 40;
 
 /** What one call takes from one counter. */
-export type Taken = { readonly key: CounterKey; readonly index: number; readonly amount: Decimal; readonly generation: number };
+export type Taken = {
+  readonly key: CounterKey;
+  readonly index: number;
+  readonly amount: Decimal;
+  readonly generation: number;
+};
 
 export type Judgement =
   | { readonly kind: 'met'; readonly taken: readonly Taken[] }
@@ -101,7 +106,13 @@ export function judge(draft: Draft, keys: CounterKeys, obligations: readonly Obl
       const holds = passes(before, obligation.test);
       // FAIL-CLOSED: a test that cannot be read is not a test that passed.
       if (holds === undefined) return broken('a test on a counter holds something that is not a number');
-      if (!holds) return { kind: 'refused', obligation: i, used: before.toString(), retryAtMs: windowEndMs(key.ref.window, index) };
+      if (!holds)
+        return {
+          kind: 'refused',
+          obligation: i,
+          used: before.toString(),
+          retryAtMs: windowEndMs(key.ref.window, index),
+        };
       continue;
     }
     const amount = decimalOf(obligation.amount);
@@ -123,7 +134,12 @@ export function judge(draft: Draft, keys: CounterKeys, obligations: readonly Obl
       const retryAtMs = windowEndMs(key.ref.window, index);
       return { kind: 'refused', obligation: i, used: used.toString(), asked: amount.toString(), retryAtMs };
     }
-    const mine: Taken = { key, index, amount: own === undefined ? amount : own.amount.plus(amount), generation: draft.rows.generation };
+    const mine: Taken = {
+      key,
+      index,
+      amount: own === undefined ? amount : own.amount.plus(amount),
+      generation: draft.rows.generation,
+    };
     if (own === undefined) taken.push(mine);
     else taken[at] = mine;
   }

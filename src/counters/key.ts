@@ -32,7 +32,8 @@ export class CounterKeys {
   of(ref: CounterRef): CounterKey {
     // The scope's length stands first, so the parts cannot be cut in two ways.
     const scope = ref.scope;
-    const quick = scope === null ? `-${ref.name}|${ref.window}` : `${scope.length}:${scope}${ref.name}|${ref.window}`;
+    const quick =
+      scope === null ? `-${ref.name}|${ref.window}` : `${scope.length}:${scope}${ref.name}|${ref.window}`;
     const known = this.#cache.get(quick);
     if (known !== undefined) return known;
     if (this.#cache.size >= MAX_CACHED_KEYS) this.#cache.clear();
@@ -48,7 +49,12 @@ function makeKey(server: string, ref: CounterRef): CounterKey {
   const own: CounterRef = { scope: ref.scope, name: ref.name, window: ref.window };
   if (bytes.length <= MAX_PLAIN_KEY_BYTES) return { text: plain, bytes, server, ref: own };
   const text = `h${createHash('sha256').update(bytes).digest('hex')}`;
-  const label = JSON.stringify([cut(server), ref.scope === null ? null : cut(ref.scope), cut(ref.name), ref.window]);
+  const label = JSON.stringify([
+    cut(server),
+    ref.scope === null ? null : cut(ref.scope),
+    cut(ref.name),
+    ref.window,
+  ]);
   return { text, bytes: Buffer.from(text), server, ref: own, label };
 }
 

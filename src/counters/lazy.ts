@@ -6,7 +6,10 @@ import type { OpenedCounters } from './lmdb.ts';
 
 const TRY_AGAIN_MS = 1000;
 
-export function lazyCounters(open: () => OpenedCounters, monotonicMs: () => number = () => performance.now()): CounterStore {
+export function lazyCounters(
+  open: () => OpenedCounters,
+  monotonicMs: () => number = () => performance.now(),
+): CounterStore {
   let opened: OpenedCounters | undefined;
   let triedAtMs = 0;
   let closed = false;
@@ -21,12 +24,15 @@ export function lazyCounters(open: () => OpenedCounters, monotonicMs: () => numb
   };
   return {
     reserve: (requests) => {
-      if (requests.every((r) => r.obligations.length === 0)) return requests.map((r) => ({ kind: 'reserved', id: r.reservation }));
+      if (requests.every((r) => r.obligations.length === 0))
+        return requests.map((r) => ({ kind: 'reserved', id: r.reservation }));
       const state = store();
       if (state.ok) return state.counters.reserve(requests);
       // FAIL-CLOSED: counters that cannot be opened reserve nothing; a call that needs none is no business of theirs.
       return requests.map(({ reservation, obligations }) =>
-        obligations.length === 0 ? { kind: 'reserved', id: reservation } : { kind: 'unavailable', detail: state.detail },
+        obligations.length === 0
+          ? { kind: 'reserved', id: reservation }
+          : { kind: 'unavailable', detail: state.detail },
       );
     },
     peek: (obligations) => {

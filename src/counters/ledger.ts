@@ -54,13 +54,16 @@ export class CounterLedger implements CounterStore, Counters {
       }
       draft.flush();
     };
-    const writes = this.#owed.length > 0 || requests.some((r) => r.obligations.some((o) => o.kind === 'reserve'));
+    const writes =
+      this.#owed.length > 0 || requests.some((r) => r.obligations.some((o) => o.kind === 'reserve'));
     const reads = writes || requests.some((r) => r.obligations.length > 0);
     const done = writes
       ? this.#backend.transact(nowMs, work)
       : reads
         ? this.#backend.snapshot(work)
-        : untouched(() => judgements.push(...requests.map((r) => this.#admit(r.reservation, ids) ?? nothing())));
+        : untouched(() =>
+            judgements.push(...requests.map((r) => this.#admit(r.reservation, ids) ?? nothing())),
+          );
     // FAIL-CLOSED: what was judged but not kept was not reserved.
     if (!done.ok) return requests.map(() => ({ kind: 'unavailable', detail: done.detail }));
     if (writes) this.#owed = [];
@@ -117,7 +120,10 @@ export class CounterLedger implements CounterStore, Counters {
     }
     ids.add(reservation);
     if (this.#open.size + ids.size <= MAX_OPEN) return undefined;
-    return { kind: 'unavailable', detail: `${MAX_OPEN} reservations await their outcome, which is the limit` };
+    return {
+      kind: 'unavailable',
+      detail: `${MAX_OPEN} reservations await their outcome, which is the limit`,
+    };
   }
 
   /** FAIL-CLOSED: a clock that throws or tells no time cannot say which window it is. */

@@ -6,7 +6,18 @@
  * buffer), so the file is made longer here, ahead of need, where a failure is an ordinary error.
  */
 import { spawnSync } from 'node:child_process';
-import { closeSync, fstatSync, lstatSync, mkdirSync, openSync, readSync, statSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,7 +36,9 @@ export type CountersFile = {
   readonly dev: number;
 };
 
-export type OpenedFile = { readonly ok: true; readonly file: CountersFile } | { readonly ok: false; readonly detail: string };
+export type OpenedFile =
+  | { readonly ok: true; readonly file: CountersFile }
+  | { readonly ok: false; readonly detail: string };
 
 export const FILE_NAME = 'counters.mdb';
 const FORMAT_KEY = Buffer.from('0format');
@@ -56,7 +69,10 @@ export function openCountersFile(dir: string): OpenedFile {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     const stats = lstatSync(path, { throwIfNoEntry: false });
     if (stats !== undefined && !stats.isFile()) {
-      return { ok: false, detail: `${path} is not a regular file: move it away, or name another state directory` };
+      return {
+        ok: false,
+        detail: `${path} is not a regular file: move it away, or name another state directory`,
+      };
     }
     const mark = `${path}-opening`;
     if (stats === undefined || stats.size === 0) {
@@ -102,7 +118,8 @@ export function openChecked(path: string): CountersFile {
       checkFormat(db);
       ensureRoom(file, 0);
       db.put(FORMAT_KEY, `${FORMAT_WORD} ${FORMAT}`);
-      for (const { key, value } of db.getRange({ start: FIRST_ROW, end: AFTER_ROWS })) decodeRow(keyText(key), value);
+      for (const { key, value } of db.getRange({ start: FIRST_ROW, end: AFTER_ROWS }))
+        decodeRow(keyText(key), value);
     }, COMMIT_NOW);
     return file;
   } catch (error) {
@@ -115,13 +132,16 @@ export function openChecked(path: string): CountersFile {
 function checkFormat(db: CountersDb): void {
   const found = db.get(FORMAT_KEY);
   if (found === undefined) {
-    for (const _ of db.getKeys({ start: Buffer.from([0]), limit: 1 })) throw new StoreFault('it is an LMDB file of some other program');
+    for (const _ of db.getKeys({ start: Buffer.from([0]), limit: 1 }))
+      throw new StoreFault('it is an LMDB file of some other program');
     return;
   }
   if (found === `${FORMAT_WORD} ${FORMAT}`) return;
   const match = new RegExp(`^${FORMAT_WORD} (\\d{1,9})$`).exec(found);
   if (match === null) throw new StoreFault('it is an LMDB file of some other program');
-  throw new StoreFault(`its format is ${match[1]}, this version of portcullis knows ${FORMAT}: upgrade portcullis`);
+  throw new StoreFault(
+    `its format is ${match[1]}, this version of portcullis knows ${FORMAT}: upgrade portcullis`,
+  );
 }
 
 /**
@@ -147,7 +167,8 @@ export function keyText(key: Buffer): string {
 
 /** Says what is wrong with the file and what to do about it. */
 export function explain(error: unknown, path: string): string {
-  const { code, message } = error instanceof Error ? (error as NodeJS.ErrnoException) : { code: undefined, message: String(error) };
+  const { code, message } =
+    error instanceof Error ? (error as NodeJS.ErrnoException) : { code: undefined, message: String(error) };
   const said = message.split('\n')[0]?.slice(0, 300) ?? '';
   const what = `the counters in ${path} cannot be used: ${said}`;
   switch (code as string | number | undefined) {
@@ -209,10 +230,15 @@ function isShort(path: string, size: number): boolean {
   }
 }
 
-function readMeta(fd: number, at: number): { readonly pageSize: number; readonly lastPage: bigint } | undefined {
+function readMeta(
+  fd: number,
+  at: number,
+): { readonly pageSize: number; readonly lastPage: bigint } | undefined {
   const meta = Buffer.alloc(META_BYTES);
-  if (readSync(fd, meta, 0, META_BYTES, at) < META_BYTES || meta.readUInt32LE(24) !== META_MAGIC) return undefined;
-  if (meta.readUInt16LE(28) !== META_VERSION) throw new StoreFault('it was written by another version of LMDB, and perhaps of portcullis');
+  if (readSync(fd, meta, 0, META_BYTES, at) < META_BYTES || meta.readUInt32LE(24) !== META_MAGIC)
+    return undefined;
+  if (meta.readUInt16LE(28) !== META_VERSION)
+    throw new StoreFault('it was written by another version of LMDB, and perhaps of portcullis');
   const pageSize = meta.readUInt32LE(48);
   if (pageSize < 512 || pageSize > 65_536) return undefined;
   return { pageSize, lastPage: meta.readBigUInt64LE(144) };
@@ -229,7 +255,12 @@ function probe(path: string): string | undefined {
   if (run.status === 0) return undefined;
   const said = run.stdout?.trim();
   if (run.status === 1 && said) return said;
-  return explain(new StoreFault(`reading it ended a trial process (${run.signal ?? run.error?.message ?? `exit ${run.status}`})`), path);
+  return explain(
+    new StoreFault(
+      `reading it ended a trial process (${run.signal ?? run.error?.message ?? `exit ${run.status}`})`,
+    ),
+    path,
+  );
 }
 
 function unlinkIfThere(path: string): void {

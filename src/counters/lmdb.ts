@@ -9,7 +9,16 @@ import type { Backend, CounterUsage, Done, Held, Rows, Usage } from './backend.t
 import { MAX_COUNTERS, StoreFault, SWEEP_ROWS, tooManyCounters } from './backend.ts';
 import type { CounterKey } from './key.ts';
 import { CounterLedger, type CounterStore } from './ledger.ts';
-import { AFTER_ROWS, COMMIT_NOW, type CountersFile, ensureRoom, explain, FIRST_ROW, keyText, openCountersFile } from './lmdb-file.ts';
+import {
+  AFTER_ROWS,
+  COMMIT_NOW,
+  type CountersFile,
+  ensureRoom,
+  explain,
+  FIRST_ROW,
+  keyText,
+  openCountersFile,
+} from './lmdb-file.ts';
 import { decodeRow, describeRow, encodeRow, rowEndMs } from './row.ts';
 
 export type LmdbOptions = {
@@ -23,7 +32,9 @@ export type LmdbOptions = {
   readonly note?: (message: string) => void;
 };
 
-export type OpenedCounters = { readonly ok: true; readonly counters: CounterStore } | { readonly ok: false; readonly detail: string };
+export type OpenedCounters =
+  | { readonly ok: true; readonly counters: CounterStore }
+  | { readonly ok: false; readonly detail: string };
 
 /** How often a file that failed is tried again, and how often a good one is checked to be still there. */
 const LOOK_AGAIN_MS = 1000;
@@ -37,7 +48,10 @@ const FLOOR_KEY = Buffer.from('0floor');
 export function openLmdbCounters(options: LmdbOptions): OpenedCounters {
   const opened = openCountersFile(options.dir);
   if (!opened.ok) return opened;
-  return { ok: true, counters: new CounterLedger(options.server, options.now, new LmdbBackend(options, opened.file)) };
+  return {
+    ok: true,
+    counters: new CounterLedger(options.server, options.now, new LmdbBackend(options, opened.file)),
+  };
 }
 
 class LmdbBackend implements Backend, Rows {
@@ -179,7 +193,9 @@ class LmdbBackend implements Backend, Rows {
     if (identityOf(opened.file) === this.#identity) return;
     this.#identity = identityOf(opened.file);
     this.#generation += 1;
-    this.#options.note?.(`${opened.file.path} was deleted or replaced: the counters go on from what it holds now`);
+    this.#options.note?.(
+      `${opened.file.path} was deleted or replaced: the counters go on from what it holds now`,
+    );
   }
 
   #fail(detail: string): void {

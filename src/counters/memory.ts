@@ -5,7 +5,10 @@ import type { CounterKey } from './key.ts';
 import { CounterLedger, type CounterStore } from './ledger.ts';
 import { windowEndMs, windowStartMs } from './window.ts';
 
-export function createMemoryCounters(options: { readonly server: string; readonly now: () => number }): CounterStore {
+export function createMemoryCounters(options: {
+  readonly server: string;
+  readonly now: () => number;
+}): CounterStore {
   return new CounterLedger(options.server, options.now, new MemoryBackend());
 }
 
@@ -37,7 +40,10 @@ class MemoryBackend implements Backend, Rows {
       return { ok: true };
     } catch (error) {
       // FAIL-CLOSED: whatever went wrong, nothing was put, and the calls of this step are denied.
-      return { ok: false, detail: error instanceof StoreFault ? error.message : `the counters failed: ${String(error)}` };
+      return {
+        ok: false,
+        detail: error instanceof StoreFault ? error.message : `the counters failed: ${String(error)}`,
+      };
     }
   }
 

@@ -7,7 +7,12 @@ import { openLmdbCounters } from '../../src/counters/lmdb.ts';
 import { ask, NOON, reserve } from './stores.ts';
 
 let ms = 0;
-const opened = openLmdbCounters({ dir: process.argv[2] ?? '', server: 's', now: () => NOON, monotonicMs: () => ms });
+const opened = openLmdbCounters({
+  dir: process.argv[2] ?? '',
+  server: 's',
+  now: () => NOON,
+  monotonicMs: () => ms,
+});
 if (!opened.ok) {
   writeSync(1, JSON.stringify({ opened: false, detail: opened.detail }));
 } else {
@@ -17,7 +22,12 @@ if (!opened.ok) {
   const burst = Number(process.argv[3]);
   ask(counters, 'first', [reserve({ name: 'n0' })]);
   while (made < 60_000 && detail === '') {
-    const outcomes = counters.reserve(Array.from({ length: burst }, (_, i) => ({ reservation: `r${made + i}`, obligations: [reserve({ name: `x${made + i}` })] })));
+    const outcomes = counters.reserve(
+      Array.from({ length: burst }, (_, i) => ({
+        reservation: `r${made + i}`,
+        obligations: [reserve({ name: `x${made + i}` })],
+      })),
+    );
     const last = outcomes.at(-1);
     if (last?.kind === 'unavailable') detail = last.detail;
     else made += burst;

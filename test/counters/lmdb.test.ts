@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
-  chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync,
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -35,9 +45,19 @@ async function fill(dir: string, counters: number): Promise<void> {
 }
 
 /** Changes the file as some other LMDB program would. */
-async function meddle(file: string, change: (db: import('lmdb').RootDatabase<string, Buffer>) => void): Promise<void> {
+async function meddle(
+  file: string,
+  change: (db: import('lmdb').RootDatabase<string, Buffer>) => void,
+): Promise<void> {
   const lmdb = createRequire(import.meta.url)('lmdb') as typeof import('lmdb');
-  const db = lmdb.open<string, Buffer>({ path: file, noSubdir: true, encoding: 'string', keyEncoding: 'binary', noSync: true, overlappingSync: false });
+  const db = lmdb.open<string, Buffer>({
+    path: file,
+    noSubdir: true,
+    encoding: 'string',
+    keyEncoding: 'binary',
+    noSync: true,
+    overlappingSync: false,
+  });
   change(db);
   await db.close();
 }
@@ -60,24 +80,28 @@ describe('counters that outlive their process', () => {
     take(store, reserve());
     assert.equal(statSync(state).mode & 0o777, 0o700);
     assert.deepEqual(readdirSync(state).sort(), ['counters.mdb', 'counters.mdb-lock']);
-    for (const name of readdirSync(state)) assert.equal(statSync(join(state, name)).mode & 0o777, 0o600, name);
+    for (const name of readdirSync(state))
+      assert.equal(statSync(join(state, name)).mode & 0o777, 0o600, name);
     await store.close();
   });
 
-  inDir('two stores of one process share a directory, and closing one leaves the other working', async (dir) => {
-    const a = openLmdb(dir);
-    const b = openLmdb(dir);
-    const other = openLmdb(dir, undefined, 'gitlab');
-    take(a, reserve({ lte: '2' }));
-    assert.match(take(b, reserve({ lte: '2' })), /^call/);
-    assert.match(take(a, reserve({ lte: '2' })), /^refused/);
-    assert.match(take(other, reserve({ lte: '2' })), /^call/);
-    await a.close();
-    assert.match(take(b, reserve({ lte: '2' })), /^refused/);
-    assert.match(take(other, reserve({ lte: '2' })), /^call/);
-    await b.close();
-    await other.close();
-  });
+  inDir(
+    'two stores of one process share a directory, and closing one leaves the other working',
+    async (dir) => {
+      const a = openLmdb(dir);
+      const b = openLmdb(dir);
+      const other = openLmdb(dir, undefined, 'gitlab');
+      take(a, reserve({ lte: '2' }));
+      assert.match(take(b, reserve({ lte: '2' })), /^call/);
+      assert.match(take(a, reserve({ lte: '2' })), /^refused/);
+      assert.match(take(other, reserve({ lte: '2' })), /^call/);
+      await a.close();
+      assert.match(take(b, reserve({ lte: '2' })), /^refused/);
+      assert.match(take(other, reserve({ lte: '2' })), /^call/);
+      await b.close();
+      await other.close();
+    },
+  );
 
   inDir('a thousand windows of one counter leave the file no longer than one', async (dir, file) => {
     const clock = { ms: NOON };
@@ -98,7 +122,10 @@ describe('a counters file that is not what it should be', () => {
   inDir('text, or an empty header, is refused with what to do, and left as it is', (dir, file) => {
     for (const content of ['not a database\n', 'x'.repeat(100_000), '\0'.repeat(20_000)]) {
       writeFileSync(file, content);
-      assert.match(refusal(dir), /cannot be used: it is not an LMDB file.* move the file away together with counters.mdb-lock/);
+      assert.match(
+        refusal(dir),
+        /cannot be used: it is not an LMDB file.* move the file away together with counters.mdb-lock/,
+      );
       assert.equal(readFileSync(file, 'latin1'), content);
     }
   });
@@ -158,34 +185,37 @@ describe('a counters file that is not what it should be', () => {
     }
   });
 
-  inDir('a file that ended a process while it was opened is tried by another process first', async (dir, file) => {
-    await fill(dir, 60);
-    const good = readFileSync(file);
-    let refused = 0;
-    for (let page = 2; page < 12; page++) {
-      const bytes = Buffer.from(good);
-      bytes.fill(0, page * 4096, (page + 1) * 4096);
-      writeFileSync(file, bytes);
-      rmSync(`${file}-lock`, { force: true });
-      writeFileSync(`${file}-opening`, '');
-      const opened = openLmdbCounters({ dir, server: 'github', now: () => NOON });
-      if (opened.ok) {
-        assert.equal(used(opened.counters, 'n7'), '3', 'a page that nothing needed');
-        await opened.counters.close();
-        assert.equal(existsSync(`${file}-opening`), false);
-      } else {
-        assert.match(opened.detail, /cannot be used.*move the file away/);
-        refused += 1;
+  inDir(
+    'a file that ended a process while it was opened is tried by another process first',
+    async (dir, file) => {
+      await fill(dir, 60);
+      const good = readFileSync(file);
+      let refused = 0;
+      for (let page = 2; page < 12; page++) {
+        const bytes = Buffer.from(good);
+        bytes.fill(0, page * 4096, (page + 1) * 4096);
+        writeFileSync(file, bytes);
+        rmSync(`${file}-lock`, { force: true });
+        writeFileSync(`${file}-opening`, '');
+        const opened = openLmdbCounters({ dir, server: 'github', now: () => NOON });
+        if (opened.ok) {
+          assert.equal(used(opened.counters, 'n7'), '3', 'a page that nothing needed');
+          await opened.counters.close();
+          assert.equal(existsSync(`${file}-opening`), false);
+        } else {
+          assert.match(opened.detail, /cannot be used.*move the file away/);
+          refused += 1;
+        }
       }
-    }
-    assert.ok(refused >= 2, `${refused}`);
-    // A tree whose root is a header: LMDB aborts the process that reads it.
-    const fatal = Buffer.from(good);
-    for (const meta of [0, 4096]) fatal.writeBigUInt64LE(0n, meta + 136);
-    writeFileSync(file, fatal);
-    writeFileSync(`${file}-opening`, '');
-    assert.match(refusal(dir), /reading it ended a trial process.*move the file away/);
-  });
+      assert.ok(refused >= 2, `${refused}`);
+      // A tree whose root is a header: LMDB aborts the process that reads it.
+      const fatal = Buffer.from(good);
+      for (const meta of [0, 4096]) fatal.writeBigUInt64LE(0n, meta + 136);
+      writeFileSync(file, fatal);
+      writeFileSync(`${file}-opening`, '');
+      assert.match(refusal(dir), /reading it ended a trial process.*move the file away/);
+    },
+  );
 
   inDir('a link, a directory or a file in place of the directory is refused', (dir, file) => {
     symlinkSync(join(dir, 'elsewhere'), file);
@@ -209,7 +239,9 @@ describe('a counters file that is not what it should be', () => {
       if (process.getuid() === 0) { ${script} }
       const opened = openLmdbCounters({ dir: process.argv[1], server: 's', now: () => ${NOON} });
       process.stdout.write(opened.ok ? 'opened' : opened.detail);`;
-    const said = execFileSync(process.execPath, ['--input-type=module', '-e', run, join(dir, 'state')], { encoding: 'utf8' });
+    const said = execFileSync(process.execPath, ['--input-type=module', '-e', run, join(dir, 'state')], {
+      encoding: 'utf8',
+    });
     assert.match(said, /EACCES|[Pp]ermission denied/);
     assert.match(said, /give the user that runs portcullis the right/);
     assert.equal(existsSync(file), false);
@@ -219,68 +251,92 @@ describe('a counters file that is not what it should be', () => {
 describe('a counters file that fails under a running process', () => {
   const full = (dir: string, blocks: number, burst: number): Record<string, unknown> => {
     const child = fileURLToPath(new URL('./child-full.js', import.meta.url));
-    const said = execFileSync('sh', ['-c', `ulimit -f ${blocks}; exec "$@"`, 'sh', process.execPath, child, dir, String(burst)], { encoding: 'utf8' });
+    const said = execFileSync(
+      'sh',
+      ['-c', `ulimit -f ${blocks}; exec "$@"`, 'sh', process.execPath, child, dir, String(burst)],
+      { encoding: 'utf8' },
+    );
     return JSON.parse(said) as Record<string, unknown>;
   };
 
   inDir('no room for the file at all: not opened, and the disk is named as the reason', (dir) => {
     const said = full(dir, 8, 1);
-    assert.equal(said['opened'], false);
-    assert.match(String(said['detail']), /EFBIG.*the disk is full: free some space/);
+    assert.equal(said.opened, false);
+    assert.match(String(said.detail), /EFBIG.*the disk is full: free some space/);
   });
 
   for (const burst of [1, 20, 20_000]) {
-    inDir(`no room for ${burst} more at a time: new counters are denied, those that exist go on counting and binding`, (dir) => {
-      const said = full(dir, 4096, burst);
-      assert.match(String(said['detail']), /EFBIG.*the disk is full: free some space/);
-      assert.ok(burst > 10_000 || Number(said['made']) > 100, String(said['made']));
-      assert.deepEqual([said['atOnce'], said['later'], said['spent']], ['unavailable', 'reserved', 'refused']);
-    });
+    inDir(
+      `no room for ${burst} more at a time: new counters are denied, those that exist go on counting and binding`,
+      (dir) => {
+        const said = full(dir, 4096, burst);
+        assert.match(String(said.detail), /EFBIG.*the disk is full: free some space/);
+        assert.ok(burst > 10_000 || Number(said.made) > 100, String(said.made));
+        assert.deepEqual([said.atOnce, said.later, said.spent], ['unavailable', 'reserved', 'refused']);
+      },
+    );
   }
 
-  inDir('deleted or replaced: noticed within a second, said once, and old reservations give nothing back to the new file', async (dir, file) => {
-    let ms = 0;
-    const notes: string[] = [];
-    const opened = openLmdbCounters({ dir, server: 'github', now: () => NOON, monotonicMs: () => ms, note: (m) => notes.push(m) });
-    assert.ok(opened.ok);
-    const store = opened.counters;
-    const old = take(store, reserve({ amount: '2' }));
-    renameSync(file, join(dir, 'gone'));
-    rmSync(`${file}-lock`);
-    ms += 1000;
-    take(store, reserve({ amount: '2' }));
-    store.settle(old, 'rollback');
-    assert.equal(used(store), '2');
-    ms += 1000;
-    take(store, reserve({ amount: '2' }));
-    assert.equal(used(store), '4');
-    assert.equal(notes.length, 1);
-    assert.match(notes[0] ?? '', /deleted or replaced/);
-    await store.close();
-  });
+  inDir(
+    'deleted or replaced: noticed within a second, said once, and old reservations give nothing back to the new file',
+    async (dir, file) => {
+      let ms = 0;
+      const notes: string[] = [];
+      const opened = openLmdbCounters({
+        dir,
+        server: 'github',
+        now: () => NOON,
+        monotonicMs: () => ms,
+        note: (m) => notes.push(m),
+      });
+      assert.ok(opened.ok);
+      const store = opened.counters;
+      const old = take(store, reserve({ amount: '2' }));
+      renameSync(file, join(dir, 'gone'));
+      rmSync(`${file}-lock`);
+      ms += 1000;
+      take(store, reserve({ amount: '2' }));
+      store.settle(old, 'rollback');
+      assert.equal(used(store), '2');
+      ms += 1000;
+      take(store, reserve({ amount: '2' }));
+      assert.equal(used(store), '4');
+      assert.equal(notes.length, 1);
+      assert.match(notes[0] ?? '', /deleted or replaced/);
+      await store.close();
+    },
+  );
 
-  inDir('gone with no way to make it anew: unavailable, then recovered when there is; a rollback owed is paid then', async (dir) => {
-    let ms = 0;
-    const state = join(dir, 'state');
-    const opened = openLmdbCounters({ dir: state, server: 'github', now: () => NOON, monotonicMs: () => ms });
-    assert.ok(opened.ok);
-    const store = opened.counters;
-    take(store, reserve({ amount: '5' }));
-    const owed = take(store, reserve({ amount: '2' }));
-    renameSync(state, join(dir, 'away'));
-    writeFileSync(state, '');
-    ms += 1000;
-    assert.match(take(store, reserve()), /^unavailable: .*path leads through a file/);
-    store.settle(owed, 'rollback');
-    assert.equal(store.peek([reserve()]).kind, 'unavailable');
-    rmSync(state);
-    renameSync(join(dir, 'away'), state);
-    assert.match(take(store, reserve()), /^unavailable/, 'not tried again at once');
-    ms += 1000;
-    assert.match(take(store, reserve()), /^call/);
-    assert.equal(used(store), '6');
-    await store.close();
-  });
+  inDir(
+    'gone with no way to make it anew: unavailable, then recovered when there is; a rollback owed is paid then',
+    async (dir) => {
+      let ms = 0;
+      const state = join(dir, 'state');
+      const opened = openLmdbCounters({
+        dir: state,
+        server: 'github',
+        now: () => NOON,
+        monotonicMs: () => ms,
+      });
+      assert.ok(opened.ok);
+      const store = opened.counters;
+      take(store, reserve({ amount: '5' }));
+      const owed = take(store, reserve({ amount: '2' }));
+      renameSync(state, join(dir, 'away'));
+      writeFileSync(state, '');
+      ms += 1000;
+      assert.match(take(store, reserve()), /^unavailable: .*path leads through a file/);
+      store.settle(owed, 'rollback');
+      assert.equal(store.peek([reserve()]).kind, 'unavailable');
+      rmSync(state);
+      renameSync(join(dir, 'away'), state);
+      assert.match(take(store, reserve()), /^unavailable/, 'not tried again at once');
+      ms += 1000;
+      assert.match(take(store, reserve()), /^call/);
+      assert.equal(used(store), '6');
+      await store.close();
+    },
+  );
 });
 
 describe('counters that are opened when first needed', () => {
@@ -301,23 +357,35 @@ describe('counters that are opened when first needed', () => {
     assert.match(take(store, reserve()), /^unavailable: the counters are closed/);
   });
 
-  inDir('counters that cannot be opened deny what needs them and nothing else, and are tried again after a second', async (dir) => {
-    let ms = 0;
-    let opens = 0;
-    writeFileSync(join(dir, 'f'), '');
-    const store = lazyCounters(() => {
-      opens += 1;
-      return openLmdbCounters({ dir: join(dir, 'f'), server: 'github', now: () => NOON });
-    }, () => ms);
-    const both = store.reserve([{ reservation: 'a', obligations: [] }, { reservation: 'b', obligations: [reserve()] }]);
-    assert.deepEqual(both.map((o) => o.kind), ['reserved', 'unavailable']);
-    assert.equal(store.peek([reserve()]).kind, 'unavailable');
-    assert.equal(store.list().ok, false);
-    assert.equal(opens, 1);
-    rmSync(join(dir, 'f'));
-    ms += 1000;
-    assert.match(take(store, reserve()), /^call/);
-    assert.equal(opens, 2);
-    await store.close();
-  });
+  inDir(
+    'counters that cannot be opened deny what needs them and nothing else, and are tried again after a second',
+    async (dir) => {
+      let ms = 0;
+      let opens = 0;
+      writeFileSync(join(dir, 'f'), '');
+      const store = lazyCounters(
+        () => {
+          opens += 1;
+          return openLmdbCounters({ dir: join(dir, 'f'), server: 'github', now: () => NOON });
+        },
+        () => ms,
+      );
+      const both = store.reserve([
+        { reservation: 'a', obligations: [] },
+        { reservation: 'b', obligations: [reserve()] },
+      ]);
+      assert.deepEqual(
+        both.map((o) => o.kind),
+        ['reserved', 'unavailable'],
+      );
+      assert.equal(store.peek([reserve()]).kind, 'unavailable');
+      assert.equal(store.list().ok, false);
+      assert.equal(opens, 1);
+      rmSync(join(dir, 'f'));
+      ms += 1000;
+      assert.match(take(store, reserve()), /^call/);
+      assert.equal(opens, 2);
+      await store.close();
+    },
+  );
 });

@@ -9,10 +9,22 @@ import { freshDir, openLmdb, reserve, take, used } from './stores.ts';
 
 const CHILD = fileURLToPath(new URL('./child-reserve.js', import.meta.url));
 
-type Child = { readonly process: ChildProcess; readonly lines: AsyncIterator<string>; readonly reader: Interface };
+type Child = {
+  readonly process: ChildProcess;
+  readonly lines: AsyncIterator<string>;
+  readonly reader: Interface;
+};
 
-async function start(dir: string, server: string, count: number, limit: number, ...more: string[]): Promise<Child> {
-  const process_ = spawn(process.execPath, [CHILD, dir, server, String(count), String(limit), ...more], { stdio: ['pipe', 'pipe', 'inherit'] });
+async function start(
+  dir: string,
+  server: string,
+  count: number,
+  limit: number,
+  ...more: string[]
+): Promise<Child> {
+  const process_ = spawn(process.execPath, [CHILD, dir, server, String(count), String(limit), ...more], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   started.push(process_);
   const reader = createInterface({ input: process_.stdout });
   const lines = reader[Symbol.asyncIterator]();
@@ -50,14 +62,19 @@ describe('counters shared by processes', () => {
     [2, 400],
     [8, 250],
   ] as const) {
-    inDir(`${processes} processes of ${each} calls each get exactly a limit of 500 between them`, async (dir) => {
-      const children = await Promise.all(Array.from({ length: processes }, () => start(dir, 'github', each, 500)));
-      const counts = await race(children);
-      assert.equal(sum(counts), 500);
-      const store = openLmdb(dir);
-      assert.equal(used(store), '500');
-      await store.close();
-    });
+    inDir(
+      `${processes} processes of ${each} calls each get exactly a limit of 500 between them`,
+      async (dir) => {
+        const children = await Promise.all(
+          Array.from({ length: processes }, () => start(dir, 'github', each, 500)),
+        );
+        const counts = await race(children);
+        assert.equal(sum(counts), 500);
+        const store = openLmdb(dir);
+        assert.equal(used(store), '500');
+        await store.close();
+      },
+    );
   }
 
   inDir('servers of other names share the directory and not the counters', async (dir) => {
@@ -79,36 +96,48 @@ describe('counters shared by processes', () => {
     await store.close();
   });
 
-  inDir('processes killed in the midst of reserving leave a file that opens and never counts more than the limit', async (dir) => {
-    for (let round = 0; round < 3; round++) {
-      const children = await Promise.all([0, 1].map(() => start(dir, 'github', 1_000_000, 1_000_000)));
-      const store = openLmdb(dir);
-      const count = (): number => (used(store) === 'none' ? 0 : Number(used(store)));
-      const before = count();
-      for (const child of children) child.process.stdin?.write('go\n');
-      // Killed only once both are seen to be counting.
-      while (count() < before + 500) {
-        assert.ok(children.every((child) => child.process.exitCode === null), 'a child ended by itself');
-        await new Promise((resolve) => setImmediate(resolve));
+  inDir(
+    'processes killed in the midst of reserving leave a file that opens and never counts more than the limit',
+    async (dir) => {
+      for (let round = 0; round < 3; round++) {
+        const children = await Promise.all([0, 1].map(() => start(dir, 'github', 1_000_000, 1_000_000)));
+        const store = openLmdb(dir);
+        const count = (): number => (used(store) === 'none' ? 0 : Number(used(store)));
+        const before = count();
+        for (const child of children) child.process.stdin?.write('go\n');
+        // Killed only once both are seen to be counting.
+        while (count() < before + 500) {
+          assert.ok(
+            children.every((child) => child.process.exitCode === null),
+            'a child ended by itself',
+          );
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        for (const child of children) child.process.kill('SIGKILL');
+        await Promise.all(children.map((child) => once(child.process, 'close')));
+        // The last commit of a killed process may show only with the next one.
+        assert.match(take(store, reserve({ amount: '0.5' })), /^call/);
+        const after = Number(used(store));
+        assert.ok(after >= before + 500);
+        assert.match(take(store, reserve({ amount: '0.5' })), /^call/);
+        assert.equal(Number(used(store)), after + 0.5);
+        await store.close();
       }
-      for (const child of children) child.process.kill('SIGKILL');
-      await Promise.all(children.map((child) => once(child.process, 'close')));
-      // The last commit of a killed process may show only with the next one.
-      assert.match(take(store, reserve({ amount: '0.5' })), /^call/);
-      const after = Number(used(store));
-      assert.ok(after >= before + 500);
-      assert.match(take(store, reserve({ amount: '0.5' })), /^call/);
-      assert.equal(Number(used(store)), after + 0.5);
-      await store.close();
-    }
-  });
+    },
+  );
 
-  inDir('what one process takes another sees at once, also within one turn of its event loop', async (dir) => {
-    const store = openLmdb(dir);
-    assert.equal(store.peek([reserve({ lte: '1' })]).kind, 'reserved');
-    const said = execFileSync(process.execPath, [CHILD, dir, 'github', '1', '1'], { input: 'go\n', encoding: 'utf8' });
-    assert.equal(said, 'ready\n1\n');
-    assert.equal(store.peek([reserve({ lte: '1' })]).kind, 'refused');
-    await store.close();
-  });
+  inDir(
+    'what one process takes another sees at once, also within one turn of its event loop',
+    async (dir) => {
+      const store = openLmdb(dir);
+      assert.equal(store.peek([reserve({ lte: '1' })]).kind, 'reserved');
+      const said = execFileSync(process.execPath, [CHILD, dir, 'github', '1', '1'], {
+        input: 'go\n',
+        encoding: 'utf8',
+      });
+      assert.equal(said, 'ready\n1\n');
+      assert.equal(store.peek([reserve({ lte: '1' })]).kind, 'refused');
+      await store.close();
+    },
+  );
 });

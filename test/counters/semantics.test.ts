@@ -19,7 +19,9 @@ for (const kind of KINDS) {
   };
 
   describe(`counters in ${kind.name}: bounds`, () => {
-    it('a limit of three lets three calls through and refuses the fourth with what is used and asked', ({ store }) => {
+    it('a limit of three lets three calls through and refuses the fourth with what is used and asked', ({
+      store,
+    }) => {
       for (let i = 0; i < 3; i++) store.settle(take(store, reserve({ lte: '3' })), 'commit');
       assert.deepEqual(ask(store, 'fourth', [reserve({ lte: '3' })]), {
         kind: 'refused',
@@ -38,7 +40,10 @@ for (const kind of KINDS) {
 
     it('all bounds of a reserve bind, the stricter one too when it stands last', ({ store }) => {
       const both = reserve({ lte: '5', lt: '3' });
-      const turned = { ...both, bounds: both.kind === 'reserve' ? [...both.bounds].reverse() : [] } as typeof both;
+      const turned = {
+        ...both,
+        bounds: both.kind === 'reserve' ? [...both.bounds].reverse() : [],
+      } as typeof both;
       for (const obligation of [both, turned]) take(store, obligation);
       assert.match(take(store, both), /^refused/);
       assert.match(take(store, turned), /^refused/);
@@ -51,9 +56,15 @@ for (const kind of KINDS) {
     });
 
     it('two reserves of one call on one counter add up, whatever rules they come from', ({ store }) => {
-      assert.equal(take(store, reserve({ amount: '2', lte: '3' }), reserve({ amount: '2', lte: '3' })), 'refused 1');
+      assert.equal(
+        take(store, reserve({ amount: '2', lte: '3' }), reserve({ amount: '2', lte: '3' })),
+        'refused 1',
+      );
       assert.equal(used(store), 'none');
-      assert.match(take(store, reserve({ amount: '2', lte: '3' }), reserve({ amount: '1', lte: '3' })), /^call/);
+      assert.match(
+        take(store, reserve({ amount: '2', lte: '3' }), reserve({ amount: '1', lte: '3' })),
+        /^call/,
+      );
       assert.equal(used(store), '3');
     });
 
@@ -62,7 +73,10 @@ for (const kind of KINDS) {
       assert.match(take(store, reserve({ amount: '0.2', lte: '0.3' })), /^call/);
       assert.equal(used(store), '0.3');
       assert.match(take(store, reserve({ amount: '0.0000000000000000000000001', lte: '0.3' })), /^refused/);
-      assert.match(take(store, reserve({ name: 'big', amount: '9007199254740993', lte: '9007199254740992' })), /^refused/);
+      assert.match(
+        take(store, reserve({ name: 'big', amount: '9007199254740993', lte: '9007199254740992' })),
+        /^refused/,
+      );
     });
 
     it('no amount and no sum goes beyond 10^18, bound or no bound', ({ store }) => {
@@ -83,15 +97,22 @@ for (const kind of KINDS) {
     });
 
     it('an operator that is not lte is taken for the stricter lt', ({ store }) => {
-      const odd = { ...reserve(), bounds: [{ op: 'gte', value: '1' }] } as unknown as ReturnType<typeof reserve>;
+      const odd = { ...reserve(), bounds: [{ op: 'gte', value: '1' }] } as unknown as ReturnType<
+        typeof reserve
+      >;
       assert.match(take(store, odd), /^refused/);
     });
   });
 
   describe(`counters in ${kind.name}: one step or none`, () => {
-    it('when the second of two counters is full the first is left as it was, and the second is named', ({ store }) => {
+    it('when the second of two counters is full the first is left as it was, and the second is named', ({
+      store,
+    }) => {
       take(store, reserve({ name: 'b', lte: '1' }));
-      assert.equal(take(store, reserve({ name: 'a', lte: '9' }), reserve({ name: 'b', lte: '1' })), 'refused 1');
+      assert.equal(
+        take(store, reserve({ name: 'a', lte: '9' }), reserve({ name: 'b', lte: '1' })),
+        'refused 1',
+      );
       assert.equal(used(store, 'a'), 'none');
     });
 
@@ -118,7 +139,11 @@ for (const kind of KINDS) {
         ['gt', true, false, false],
         ['gte', true, true, false],
       ] as const) {
-        assert.deepEqual([holds({ op, value: '3.5' }), holds({ op, value: '4.0' }), holds({ op, value: '4.5' })], [below, same, above], op);
+        assert.deepEqual(
+          [holds({ op, value: '3.5' }), holds({ op, value: '4.0' }), holds({ op, value: '4.5' })],
+          [below, same, above],
+          op,
+        );
       }
       assert.equal(holds({ op: 'in', values: ['1', '4'] }), true);
       assert.equal(holds({ op: 'in', values: [] }), false);
@@ -129,7 +154,10 @@ for (const kind of KINDS) {
     it('a test that cannot be read is a fault, not a pass', ({ store }) => {
       assert.match(take(store, read({ op: 'neq', value: 'seven' })), /^unavailable/);
       assert.match(take(store, read({ op: 'not_in', values: ['seven'] })), /^unavailable/);
-      assert.match(take(store, read({ op: 'like', value: '7' } as unknown as Parameters<typeof read>[0])), /^unavailable/);
+      assert.match(
+        take(store, read({ op: 'like', value: '7' } as unknown as Parameters<typeof read>[0])),
+        /^unavailable/,
+      );
     });
 
     it('a read that fails tells what is used and nothing asked', ({ store }) => {
@@ -150,8 +178,13 @@ for (const kind of KINDS) {
     });
 
     it('requests handed over together are judged one after the other', ({ store }) => {
-      const outcomes = store.reserve(['p', 'q', 'r'].map((reservation) => ({ reservation, obligations: [reserve({ lte: '2' })] })));
-      assert.deepEqual(outcomes.map((o) => o.kind), ['reserved', 'reserved', 'refused']);
+      const outcomes = store.reserve(
+        ['p', 'q', 'r'].map((reservation) => ({ reservation, obligations: [reserve({ lte: '2' })] })),
+      );
+      assert.deepEqual(
+        outcomes.map((o) => o.kind),
+        ['reserved', 'reserved', 'refused'],
+      );
       store.settle('q', 'rollback');
       assert.equal(used(store), '1');
     });
@@ -184,17 +217,30 @@ for (const kind of KINDS) {
     });
 
     it('a rollback gives back all that the call took, from each counter', ({ store }) => {
-      const id = take(store, reserve({ name: 'a', amount: '2' }), reserve({ name: 'b' }), reserve({ name: 'a', amount: '0.5' }));
+      const id = take(
+        store,
+        reserve({ name: 'a', amount: '2' }),
+        reserve({ name: 'b' }),
+        reserve({ name: 'a', amount: '0.5' }),
+      );
       take(store, reserve({ name: 'a' }), reserve({ name: 'b' }));
       store.settle(id, 'rollback');
       assert.deepEqual([used(store, 'a'), used(store, 'b')], ['1', '1']);
     });
 
-    it('an id that is open cannot be reserved again, or one call could give back what the other took', ({ store }) => {
+    it('an id that is open cannot be reserved again, or one call could give back what the other took', ({
+      store,
+    }) => {
       assert.equal(ask(store, 'same', [reserve()]).kind, 'reserved');
       assert.equal(ask(store, 'same', [reserve()]).kind, 'unavailable');
-      const twice = store.reserve([{ reservation: 'd', obligations: [reserve()] }, { reservation: 'd', obligations: [reserve()] }]);
-      assert.deepEqual(twice.map((o) => o.kind), ['reserved', 'unavailable']);
+      const twice = store.reserve([
+        { reservation: 'd', obligations: [reserve()] },
+        { reservation: 'd', obligations: [reserve()] },
+      ]);
+      assert.deepEqual(
+        twice.map((o) => o.kind),
+        ['reserved', 'unavailable'],
+      );
       assert.equal(used(store), '2');
     });
 
@@ -222,7 +268,10 @@ for (const kind of KINDS) {
       ['hour', Date.UTC(2026, 2, 1, 12, 59, 59, 999), Date.UTC(2026, 2, 1, 13)],
       ['day', Date.UTC(2026, 2, 1, 23, 59, 59, 999), Date.UTC(2026, 2, 2)],
     ] as const) {
-      it(`a ${window} is a calendar ${window} of UTC: full to its last millisecond, empty at the next`, ({ store, clock }) => {
+      it(`a ${window} is a calendar ${window} of UTC: full to its last millisecond, empty at the next`, ({
+        store,
+        clock,
+      }) => {
         take(store, reserve({ window, lte: '1' }));
         clock.ms = lastMs;
         const outcome = ask(store, 'late', [reserve({ window, lte: '1' })]);
@@ -248,13 +297,20 @@ for (const kind of KINDS) {
       assert.match(take(store, reserve({ window: 'hour', lte: '1' })), /^refused/);
     });
 
-    it('a spent window that was cleaned away is not opened again by a clock that jumps back', ({ store, clock }) => {
+    it('a spent window that was cleaned away is not opened again by a clock that jumps back', ({
+      store,
+      clock,
+    }) => {
       take(store, reserve({ name: 'old', window: 'hour', lte: '1' }));
       clock.ms += 2 * HOUR;
       for (let i = 0; i < 300; i++) take(store, reserve({ name: `n${i % 5}`, window: 'hour' }));
       assert.equal(used(store, 'old'), 'none');
       clock.ms = NOON;
-      assert.match(take(store, reserve({ name: 'old', window: 'hour', lte: '1' })), /^call/, 'a later window than the spent one');
+      assert.match(
+        take(store, reserve({ name: 'old', window: 'hour', lte: '1' })),
+        /^call/,
+        'a later window than the spent one',
+      );
       assert.match(take(store, reserve({ name: 'old', window: 'hour', lte: '1' })), /^refused/);
       const usage = store.list();
       assert.ok(usage.ok);
@@ -267,11 +323,19 @@ for (const kind of KINDS) {
         clock.ms += 2000;
       }
       const usage = store.list();
-      assert.ok(usage.ok && usage.counters.length < 1000, usage.ok ? String(usage.counters.length) : usage.detail);
+      assert.ok(
+        usage.ok && usage.counters.length < 1000,
+        usage.ok ? String(usage.counters.length) : usage.detail,
+      );
     });
 
     for (const [what, now] of [
-      ['throws', () => { throw new Error('no clock'); }],
+      [
+        'throws',
+        () => {
+          throw new Error('no clock');
+        },
+      ],
       ['is not a number', () => Number.NaN],
       ['is before the epoch', () => -1],
       ['is beyond all dates', () => 1e300],
@@ -306,7 +370,11 @@ for (const kind of KINDS) {
       ];
       for (const [scope, name] of parts) {
         for (const window of ['hour', 'day'] as const) {
-          assert.match(take(store, reserve({ scope, name, window, lte: '1' })), /^call/, JSON.stringify([scope?.slice(0, 9), name, window]));
+          assert.match(
+            take(store, reserve({ scope, name, window, lte: '1' })),
+            /^call/,
+            JSON.stringify([scope?.slice(0, 9), name, window]),
+          );
         }
       }
       const usage = store.list();
@@ -320,7 +388,15 @@ for (const kind of KINDS) {
       assert.deepEqual(store.list(), {
         ok: true,
         counters: [
-          { server: 'github', scope: null, name: 'spend', window: 'day', startsMs: Date.UTC(2026, 2, 1), endsMs: Date.UTC(2026, 2, 2), used: '2.5' },
+          {
+            server: 'github',
+            scope: null,
+            name: 'spend',
+            window: 'day',
+            startsMs: Date.UTC(2026, 2, 1),
+            endsMs: Date.UTC(2026, 2, 2),
+            used: '2.5',
+          },
         ],
       });
     });
@@ -346,13 +422,21 @@ function steps(earliest: number): fc.Arbitrary<Step[]> {
   const step: fc.Arbitrary<Step> = fc.oneof(
     { weight: 6, arbitrary: fc.record({ do: fc.constant('reserve' as const), ...amounts }) },
     { weight: 4, arbitrary: fc.record({ do: fc.constant('settle' as const), which: fc.nat(20), how: ways }) },
-    { weight: 1, arbitrary: fc.record({ do: fc.constant('clock' as const), by: fc.integer({ min: earliest, max: 90 }) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ do: fc.constant('clock' as const), by: fc.integer({ min: earliest, max: 90 }) }),
+    },
   );
   return fc.array(step, { maxLength: 60 });
 }
 
-function wanted(step: { readonly counters: readonly number[]; readonly amount: number }): ReturnType<typeof reserve>[] {
-  return step.counters.map((c) => reserve({ name: `n${c}`, window: 'minute', amount: String(step.amount), lte: String(LIMITS[c]) }));
+function wanted(step: {
+  readonly counters: readonly number[];
+  readonly amount: number;
+}): ReturnType<typeof reserve>[] {
+  return step.counters.map((c) =>
+    reserve({ name: `n${c}`, window: 'minute', amount: String(step.amount), lte: String(LIMITS[c]) }),
+  );
 }
 
 type Took = { readonly counter: number; readonly index: number; readonly amount: number };
@@ -394,7 +478,11 @@ async function agreesWithModel(kind: Kind): Promise<void> {
             assert.equal(id.startsWith('call') ? -1 : Number(id.split(' ')[1]), refusedAt);
             if (refusedAt >= 0) continue;
             for (const c of step.counters) model[c] = next[c] ?? { index: -1, used: 0 };
-            calls.push({ id, took: step.counters.map((counter) => ({ counter, index, amount: step.amount })), settled: false });
+            calls.push({
+              id,
+              took: step.counters.map((counter) => ({ counter, index, amount: step.amount })),
+              settled: false,
+            });
           }
         }
       } finally {

@@ -14,7 +14,11 @@ export const NOON = Date.UTC(2026, 2, 1, 12, 30, 30, 500);
 
 export type Clock = { ms: number };
 
-export type Opened = { readonly store: CounterStore; readonly clock: Clock; readonly done: () => Promise<void> };
+export type Opened = {
+  readonly store: CounterStore;
+  readonly clock: Clock;
+  readonly done: () => Promise<void>;
+};
 
 export type Kind = { readonly name: string; readonly open: (server?: string) => Opened };
 
@@ -74,13 +78,20 @@ export function reserve(options: ReserveOptions = {}): Obligation {
   return { kind: 'reserve', counter: { scope, name, window }, amount, bounds, rule: RULE };
 }
 
-export function read(testOf: CounterTest, options: { readonly scope?: string | null; readonly name?: string; readonly window?: Window } = {}): Obligation {
+export function read(
+  testOf: CounterTest,
+  options: { readonly scope?: string | null; readonly name?: string; readonly window?: Window } = {},
+): Obligation {
   const { scope = 'charge', name = 'spend', window = 'day' } = options;
   return { kind: 'read', counter: { scope, name, window }, test: testOf, rule: RULE };
 }
 
 /** Asks for one reservation alone. */
-export function ask(store: CounterStore, reservation: string, obligations: readonly Obligation[]): ReserveOutcome {
+export function ask(
+  store: CounterStore,
+  reservation: string,
+  obligations: readonly Obligation[],
+): ReserveOutcome {
   const [outcome, ...more] = store.reserve([{ reservation, obligations }]);
   assert.ok(outcome !== undefined && more.length === 0);
   return outcome;
