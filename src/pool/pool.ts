@@ -1,0 +1,707 @@
+/**
+ * The evaluator pool: judges messages in worker threads, and gives every job exactly one outcome within its
+ * deadline, whatever its worker does. A job whose worker hangs, dies or lies is denied alone; the finished ones
+ * beside it keep their verdicts, those not begun go to another lane.
+ *
+ * submit → queue → lane (ring) → answer → done. `watch` looks at deadlines while anything is under way; `#lose`
+ * decides what becomes of a lost lane's jobs.
+ */
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import type { EvaluationFailureReason } from '../decision/reason.ts';
+import type { Evaluator, Job, JobOutcome, PolicyInForce } from '../gate/ports.ts';
+import { type BulkheadOptions, Bulkheads, type Suspect } from './bulkhead.ts';
+import { Crew } from './crew.ts';
+import { decodeReading, decodeVerdict } from './decode-verdict.ts';
+import type { Entry, Lane, LossReason } from './lane.ts';
+import { Policies } from './policies.ts';
+import { type Injections, microsBetween, type Response, type Suspects, sharedClock, TAG } from './wire.ts';
+
+export type PoolOptions = {
+  /** Workers that judge. Default: the processor's parallelism less one, at least 1, at most 4. */
+  readonly lanes?: number;
+  /** Started workers that stand ready for a lost lane. Default 1. */
+  readonly spares?: number;
+  /** How long an evaluation may run: this, and as much again for each MiB of its message. Default 50. */
+  readonly runTimeoutMs?: number;
+  /** From submit to outcome. Default 1000. */
+  readonly totalTimeoutMs?: number;
+  /** Jobs and bytes under way, beyond which a job is answered `overload`; twice that for `read` jobs. Defaults 1024 and 64 MiB. */
+  readonly queueLimit?: number;
+  readonly queueBytes?: number;
+  /** Calls of suspects that wait for the probation lane. Default 16. */
+  readonly probationLimit?: number;
+  /** Of each worker, in MiB. Defaults 64, 8 and 4. */
+  readonly maxOldGenerationSizeMb?: number;
+  readonly maxYoungGenerationSizeMb?: number;
+  readonly stackSizeMb?: number;
+  /** Of each of a lane's two rings: a power of two. Default 256 KiB. */
+  readonly ringBytes?: number;
+  /** How long a worker may take to start, and a policy to be compiled everywhere. Defaults 10 s. */
+  readonly startTimeoutMs?: number;
+  readonly loadTimeoutMs?: number;
+  /** Wait after a worker that could not be started, doubled up to the second. Defaults 50 and 5000. */
+  readonly firstRestartMs?: number;
+  readonly maxRestartMs?: number;
+  readonly bulkheads?: BulkheadOptions;
+  /** Path or file URL of the worker's module. */
+  readonly workerFile?: string | URL;
+  /** Told what an operator may want to know. */
+  readonly note?: (level: 'info' | 'warn', message: string) => void;
+};
+
+export type PoolStats = {
+  /** `up`: all lanes and spares; `degraded`: at least one; `starting`; `down`: no worker can be started. */
+  readonly state: 'starting' | 'up' | 'degraded' | 'down' | 'closed';
+  readonly lanes: number;
+  readonly ready: number;
+  readonly starting: number;
+  /** Jobs waiting for a lane, and handed to one. */
+  readonly queued: number;
+  readonly inFlight: number;
+  readonly bytes: number;
+  /** Workers started since the pool was made. */
+  readonly started: number;
+  readonly lost: Readonly<Record<Exclude<LossReason, 'closed'>, number>>;
+  readonly policies: number;
+  readonly suspects: readonly Suspect[];
+};
+
+export type Pool = Evaluator & {
+  /**
+   * Has every lane compile a policy. Bulkheads start anew.
+   * @throws PolicyLoadError (rejects) where a lane cannot; the policies in force stay.
+   */
+  load(program: unknown, digest: string, injections?: Injections): Promise<PolicyInForce>;
+  /** Lets a policy go once the evaluations under it have ended. */
+  unload(handle: number): void;
+  stats(): PoolStats;
+  /** Resolves when all lanes and spares stand ready; rejects when the pool is closed. */
+  ready(): Promise<void>;
+  /** Gives every job under way an outcome and ends all workers. */
+  close(): Promise<void>;
+};
+
+export function createPool(options: PoolOptions = {}): Pool {
+  return new LanePool(options);
+}
+
+const MIB = 1024 * 1024;
+const WATCH_MS = 2;
+/** An evaluation that runs longer holds up those behind it: another lane takes them over. */
+const STALL_US = 2_000;
+/** Until a lane holds so many it is given more before another is woken. */
+const BATCH = 4;
+const MAX_PENDING = 256;
+/** One call at a time: how long the main thread may stand still for an answer. */
+const INLINE_WAIT_US = 200;
+const MAX_INLINE_PENALTY = 1024;
+/** Ticks of the watch between two looks at the jobs that wait. */
+const EXPIRE_EVERY = 5;
+const FAILURES: Readonly<Record<Exclude<LossReason, 'closed'>, EvaluationFailureReason>> = {
+  timeout: 'evaluation_timeout',
+  crash: 'evaluation_crash',
+  out_of_memory: 'evaluation_out_of_memory',
+  distrusted: 'evaluation_crash',
+  start_failed: 'evaluation_crash',
+};
+
+class LanePool implements Pool {
+  readonly #options: Required<Omit<PoolOptions, 'bulkheads' | 'workerFile' | 'note'>>;
+  readonly #note: (level: 'info' | 'warn', message: string) => void;
+  readonly #now: () => number;
+  /** Grows with every answer; shared with all workers. */
+  readonly #bell = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  readonly #crew: Crew;
+  readonly #policies = new Policies(() => this.#crew.lanes);
+  readonly #bulkheads: Bulkheads;
+  /** Numbers of the sessions that have suspects, as the lanes know them. */
+  #sessions = new Map<string, number>();
+  #nextSession = 1;
+  /** Messages whose evaluation failed: a `read` of the same bytes names the tool to charge. */
+  readonly #blamed = new WeakSet<Uint8Array>();
+
+  #queue: Entry[] = [];
+  #probation: Entry[] = [];
+  #onProbation: Entry | null = null;
+  /** Refused by `submit`, to be told in `flush`. */
+  #refused: Entry[] = [];
+  #jobs = 0;
+  #bytes = 0;
+
+  #seenBell = 0;
+  #armed = false;
+  #delivering = false;
+  #flushScheduled = false;
+  #watch: NodeJS.Timeout | undefined;
+  #ticks = 0;
+  #inlineSkip = 0;
+  #inlinePenalty = 1;
+  #waitingForReady: { resolve: () => void; reject: (error: Error) => void }[] = [];
+  #closed: Promise<void> | null = null;
+
+  constructor(options: PoolOptions) {
+    this.#options = {
+      lanes: options.lanes ?? Math.max(1, Math.min(4, availableParallelism() - 1)),
+      spares: options.spares ?? 1,
+      runTimeoutMs: options.runTimeoutMs ?? 50,
+      totalTimeoutMs: options.totalTimeoutMs ?? 1_000,
+      queueLimit: options.queueLimit ?? 1_024,
+      queueBytes: options.queueBytes ?? 64 * MIB,
+      probationLimit: options.probationLimit ?? 16,
+      maxOldGenerationSizeMb: options.maxOldGenerationSizeMb ?? 64,
+      maxYoungGenerationSizeMb: options.maxYoungGenerationSizeMb ?? 8,
+      stackSizeMb: options.stackSizeMb ?? 4,
+      ringBytes: options.ringBytes ?? 256 * 1024,
+      startTimeoutMs: options.startTimeoutMs ?? 10_000,
+      loadTimeoutMs: options.loadTimeoutMs ?? 10_000,
+      firstRestartMs: options.firstRestartMs ?? 50,
+      maxRestartMs: options.maxRestartMs ?? 5_000,
+    };
+    this.#note = options.note ?? (() => {});
+    this.#bulkheads = new Bulkheads(options.bulkheads);
+    const clockOriginUs = Number(process.hrtime.bigint() / 1000n);
+    this.#now = sharedClock(clockOriginUs);
+    const lane = {
+      workerFile: workerPath(options.workerFile),
+      bell: this.#bell.buffer as SharedArrayBuffer,
+      ringBytes: this.#options.ringBytes,
+      clockOriginUs,
+      resourceLimits: {
+        maxOldGenerationSizeMb: this.#options.maxOldGenerationSizeMb,
+        maxYoungGenerationSizeMb: this.#options.maxYoungGenerationSizeMb,
+        stackSizeMb: this.#options.stackSizeMb,
+      },
+    };
+    this.#crew = new Crew(
+      { ...this.#options, lane },
+      {
+        started: (started) => {
+          this.#policies.equip(started);
+          started.tell({ type: 'suspects', suspects: this.#suspects() });
+        },
+        progress: (moved) => this.#progress(moved),
+        loadFailed: (failed, handle, detail) => {
+          if (this.#policies.refused(handle, detail)) this.#progress(failed);
+          else this.#lose(failed, 'crash', `it cannot compile a policy that others could: ${detail}`);
+        },
+        failed: (failed, reason, detail) => this.#lose(failed, reason, detail),
+      },
+    );
+    this.#policies.onStuck = (stuck) => this.#lose(stuck, 'crash', 'it did not come back from compiling a policy');
+    this.#setWanted();
+    this.#crew.startMissing();
+  }
+
+  submit(job: Job): void {
+    const share = job.kind === 'read' ? 2 : 1;
+    const known = this.#policies.has(job.policy);
+    const entry: Entry = {
+      job,
+      submittedUs: this.#now(),
+      policy: known ? job.policy : 0,
+      session: this.#sessions.get(job.session) ?? 0,
+      strikes: 0,
+      seq: 0,
+      handedOverUs: 0,
+      settled: false,
+    };
+    this.#scheduleFlush();
+    const full =
+      this.#jobs >= share * this.#options.queueLimit ||
+      this.#bytes + job.bytes.length > share * this.#options.queueBytes;
+    this.#jobs += 1;
+    this.#bytes += job.bytes.length;
+    this.#policies.use(entry.policy);
+    // Told in flush and not here, so that no caller is called back while it submits.
+    if (full || this.#closed !== null || (!known && job.kind !== 'read')) this.#refused.push(entry);
+    else this.#queue.push(entry);
+  }
+
+  flush(): void {
+    if (this.#delivering) {
+      this.#scheduleFlush();
+      return;
+    }
+    this.#tellRefused();
+    this.#dispatch();
+    this.#waitInline();
+    this.#arm();
+  }
+
+  load(program: unknown, digest: string, injections: Injections = {}): Promise<PolicyInForce> {
+    if (this.#closed !== null) return Promise.reject(new Error('the evaluator pool is closed'));
+    this.#bulkheads.clear();
+    this.#tellSuspects();
+    return this.#policies.load(program, digest, injections, this.#options.loadTimeoutMs);
+  }
+
+  unload(handle: number): void {
+    this.#policies.unload(handle);
+  }
+
+  stats(): PoolStats {
+    const { lanes, ready, started, lost, isDown } = this.#crew;
+    const inFlight = lanes.reduce((sum, lane) => sum + lane.pending.length, 0);
+    const full = this.#options.lanes + this.#options.spares;
+    const up = ready >= full ? 'up' : ready > 0 ? 'degraded' : isDown ? 'down' : 'starting';
+    return {
+      state: this.#closed === null ? up : 'closed',
+      lanes: this.#options.lanes,
+      ready,
+      starting: lanes.length - ready,
+      queued: this.#queue.length + this.#probation.length,
+      inFlight,
+      bytes: this.#bytes,
+      started,
+      lost: { ...lost },
+      policies: this.#policies.size,
+      suspects: this.#bulkheads.suspects(),
+    };
+  }
+
+  ready(): Promise<void> {
+    if (this.#closed !== null) return Promise.reject(new Error('the evaluator pool is closed'));
+    if (this.stats().state === 'up') return Promise.resolve();
+    return new Promise((resolve, reject) => this.#waitingForReady.push({ resolve, reject }));
+  }
+
+  close(): Promise<void> {
+    if (this.#closed !== null) return this.#closed;
+    // Set before any outcome is told, so that what callers submit in return is refused.
+    let closed: () => void = () => {};
+    this.#closed = new Promise((resolve) => {
+      closed = resolve;
+    });
+    clearInterval(this.#watch);
+    this.#watch = undefined;
+    const entries = [...this.#crew.lanes.flatMap((lane) => lane.pending), ...this.#queue, ...this.#probation];
+    this.#queue = [];
+    this.#probation = [];
+    const ended = this.#crew.close();
+    for (const entry of entries) this.#fail(entry, 'evaluation_crash', 'the evaluator pool was closed');
+    this.#tellRefused();
+    this.#policies.close();
+    for (const { reject } of this.#waitingForReady.splice(0)) reject(new Error('the evaluator pool was closed'));
+    // Lets go of the wait on the bell.
+    Atomics.add(this.#bell, 0, 1);
+    Atomics.notify(this.#bell, 0);
+    void ended.then(closed);
+    return this.#closed;
+  }
+
+  // --- work on its way to the lanes
+
+  #scheduleFlush(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    queueMicrotask(() => {
+      this.#flushScheduled = false;
+      this.flush();
+    });
+  }
+
+  #tellRefused(): void {
+    while (this.#refused.length > 0) {
+      for (const entry of this.#refused.splice(0)) {
+        if (this.#closed !== null) this.#fail(entry, 'evaluation_crash', 'the evaluator pool is closed');
+        else if (entry.policy === 0 && entry.job.kind !== 'read')
+          this.#fail(entry, 'evaluation_error', 'the policy is not loaded');
+        else this.#fail(entry, 'overload', 'too many messages wait to be judged');
+      }
+    }
+  }
+
+  #dispatch(): void {
+    if (this.#queue.length > 0) this.#dispatchQueue();
+    if (this.#probation.length > 0) this.#dispatchProbation();
+  }
+
+  #dispatchQueue(): void {
+    const nowUs = this.#now();
+    const lanes = this.#eligible(nowUs).slice(0, this.#options.lanes);
+    let taken = 0;
+    while (taken < this.#queue.length) {
+      const lane = pick(lanes);
+      if (lane === undefined) break;
+      if (lane.write(this.#queue[taken] as Entry, nowUs)) taken += 1;
+      else lanes.splice(lanes.indexOf(lane), 1);
+    }
+    this.#queue = taken === this.#queue.length ? [] : this.#queue.slice(taken);
+    for (const lane of this.#crew.lanes) lane.ring();
+    if (this.#queue.length > 0 && this.#crew.isDown) {
+      for (const entry of this.#queue.splice(0)) {
+        this.#fail(entry, 'evaluation_crash', 'no evaluator worker can be started');
+      }
+    }
+  }
+
+  /** Calls of suspects run one at a time, on a lane that the others do not need. */
+  #dispatchProbation(): void {
+    if (this.#onProbation !== null) return;
+    const lanes = this.#eligible(this.#now()).slice(this.#options.lanes);
+    const lane = lanes.find((candidate) => candidate.pending.length === 0);
+    const entry = this.#probation[0];
+    if (lane === undefined || entry === undefined || !lane.write(entry, this.#now())) return;
+    this.#probation.shift();
+    this.#onProbation = entry;
+    lane.ring();
+  }
+
+  /** Lanes that can take work, those that judge at once before those that compile a policy. */
+  #eligible(nowUs: number): Lane[] {
+    const able = this.#crew.lanes.filter(
+      (lane) =>
+        lane.state === 'ready' &&
+        !lane.isRevoked &&
+        lane.runningUs(nowUs) < STALL_US &&
+        (this.#onProbation === null || !lane.pending.includes(this.#onProbation)),
+    );
+    if (!able.some((lane) => lane.loading.size > 0)) return able;
+    return [...able.filter((lane) => lane.loading.size === 0), ...able.filter((lane) => lane.loading.size > 0)];
+  }
+
+  // --- answers
+
+  get #isIdle(): boolean {
+    return this.#jobs === 0;
+  }
+
+  /** One call at a time: its answer mostly comes within the time that going to sleep and waking up would take. */
+  #waitInline(): void {
+    if (this.#jobs !== 1 || this.#queue.length > 0 || this.#probation.length > 0) return;
+    if (!this.#crew.lanes.some((lane) => lane.pending.length === 1)) return;
+    if (this.#inlineSkip > 0) {
+      this.#inlineSkip -= 1;
+      return;
+    }
+    const untilUs = this.#now() + INLINE_WAIT_US;
+    for (let leftUs = INLINE_WAIT_US; leftUs > 0; leftUs = untilUs - this.#now()) {
+      this.#collect();
+      if (this.#isIdle) {
+        this.#inlinePenalty = 1;
+        return;
+      }
+      Atomics.wait(this.#bell, 0, this.#seenBell, leftUs / 1000);
+    }
+    this.#collect();
+    // Slow evaluations: try more and more rarely.
+    this.#inlineSkip = this.#inlinePenalty;
+    this.#inlinePenalty = Math.min(2 * this.#inlinePenalty, MAX_INLINE_PENALTY);
+  }
+
+  /** Asks to be woken by the next answer. */
+  #arm(): void {
+    if (this.#closed !== null) return;
+    if (this.#jobs > 0) this.#startWatch();
+    if (this.#armed) return;
+    for (let round = 0; ; round++) {
+      if (!this.#crew.lanes.some((lane) => lane.pending.length > 0)) return;
+      const waiting = Atomics.waitAsync(this.#bell, 0, this.#seenBell);
+      if (waiting.async) {
+        this.#armed = true;
+        void waiting.value.then(() => {
+          this.#armed = false;
+          this.#goOn();
+        });
+        return;
+      }
+      if (round >= 4) {
+        this.#armed = true;
+        setImmediate(() => {
+          this.#armed = false;
+          this.#goOn();
+        });
+        return;
+      }
+      this.#collect();
+      this.#dispatch();
+    }
+  }
+
+  #goOn(): void {
+    if (this.#closed !== null || this.#delivering) return;
+    this.#collect();
+    this.#tellRefused();
+    this.#dispatch();
+    this.#arm();
+  }
+
+  /** Delivers all answers there are. */
+  #collect(): void {
+    if (this.#delivering) return;
+    // Read before the rings: an answer written after this makes the next wait return at once.
+    this.#seenBell = Atomics.load(this.#bell, 0);
+    for (const lane of [...this.#crew.lanes]) if (lane.hasAnswers) this.#collectFrom(lane);
+  }
+
+  #collectFrom(lane: Lane): void {
+    while (lane.state !== 'lost') {
+      const found = lane.next();
+      if (found === null) {
+        lane.release();
+        return;
+      }
+      if (found === 'broken' || found === 'repeated') {
+        // A repeated answer accuses nobody who still waits.
+        return this.#lose(lane, 'distrusted', 'it answered what it was not asked', found === 'broken');
+      }
+      if (!this.#accept(lane, found.entry, found.response)) {
+        const { entry, response } = found;
+        this.#blame(entry, 'evaluation_crash', 'the answer was not a verdict', response.startedUs, response.durationUs);
+        return this.#lose(lane, 'distrusted', 'its answer was not a verdict', false);
+      }
+    }
+  }
+
+  /** False where the answer is not one to this job. */
+  #accept(lane: Lane, entry: Entry, response: Response): boolean {
+    const { job } = entry;
+    const { startedUs, durationUs } = response;
+    if (response.tag === TAG.threw) {
+      this.#blame(entry, 'evaluation_error', 'the evaluation ended in an error', startedUs, durationUs);
+      return true;
+    }
+    const text = response.tag === TAG.answerOnPort ? lane.textOnPort(response.seq) : response.text;
+    if (text === undefined || (response.tag !== TAG.answer && response.tag !== TAG.answerOnPort)) return false;
+    const queueUs = microsBetween(entry.submittedUs, startedUs);
+    if (job.kind === 'server') {
+      const reading = decodeReading(text, job.bytes.length);
+      if (reading === null) return false;
+      this.#deliver(entry, { kind: 'reading', reading, queueUs, evaluationUs: durationUs });
+      return true;
+    }
+    const verdict = decodeVerdict(job.kind, text);
+    if (verdict === null) return false;
+    const outcome: JobOutcome = { kind: 'verdict', verdict, queueUs, evaluationUs: durationUs };
+    if (verdict.kind === 'call' && verdict.suspect !== undefined) {
+      // FAIL-CLOSED: a lane told to judge a suspect's call may not decline.
+      if (entry.probation !== undefined) return false;
+      this.#keepApart(entry, verdict.tool, { ...outcome, verdict: { ...verdict, suspect: 'quarantined' } });
+      return true;
+    }
+    if (verdict.kind === 'call' && job.kind === 'read' && this.#blamed.delete(job.bytes)) {
+      this.#charge(job.session, verdict.tool);
+    }
+    if (entry.probation !== undefined && this.#bulkheads.succeed(job.session, entry.probation.tool)) this.#tellSuspects();
+    this.#deliver(entry, outcome);
+    return true;
+  }
+
+  // --- bulkheads
+
+  /** A lane declined to judge a suspect's call: it is judged on probation, or not at all. */
+  #keepApart(entry: Entry, tool: string, quarantined: JobOutcome): void {
+    const { session } = entry.job;
+    if (!this.#bulkheads.admits(session, tool, this.#now() / 1000)) return this.#deliver(entry, quarantined);
+    const next: Entry = { ...entry, probation: { tool } };
+    if (this.#probation.length < this.#options.probationLimit) this.#probation.push(next);
+    else this.#fail(next, 'overload', 'too many calls of this tool wait on probation');
+  }
+
+  #charge(session: string, tool: string): void {
+    if (!this.#bulkheads.fail(session, tool, this.#now() / 1000)) return;
+    const standing = this.#bulkheads.standing(session, tool);
+    this.#note('warn', `calls of ${JSON.stringify(tool)} keep failing: ${standing}`);
+    this.#tellSuspects();
+  }
+
+  #suspects(): Suspects {
+    const tools = new Map<string, string[]>();
+    for (const { session, tool } of this.#bulkheads.suspects()) {
+      const known = tools.get(session);
+      if (known === undefined) tools.set(session, [tool]);
+      else known.push(tool);
+    }
+    this.#sessions = new Map([...tools.keys()].map((s) => [s, this.#sessions.get(s) ?? this.#nextSession++]));
+    return [...tools].map(([session, list]) => [this.#sessions.get(session) as number, list]);
+  }
+
+  #tellSuspects(): void {
+    const suspects = this.#suspects();
+    for (const lane of this.#crew.lanes) lane.tell({ type: 'suspects', suspects });
+    this.#setWanted();
+    this.#crew.startMissing();
+  }
+
+  /** While there are suspects, one more lane, so that judging them does not take the spare. */
+  #setWanted(): void {
+    this.#crew.wanted = this.#options.lanes + this.#options.spares + (this.#bulkheads.hasSuspects ? 1 : 0);
+  }
+
+  // --- deadlines
+
+  #startWatch(): void {
+    if (this.#watch !== undefined) return;
+    this.#watch = setInterval(() => this.#tick(), WATCH_MS);
+    this.#watch.unref();
+  }
+
+  #tick(): void {
+    if (this.#jobs === 0) {
+      clearInterval(this.#watch);
+      this.#watch = undefined;
+      this.#crew.trim();
+      return;
+    }
+    this.#collect();
+    const nowUs = this.#now();
+    let held = 0;
+    for (const lane of this.#crew.lanes) {
+      const running = lane.running;
+      const runUs = lane.runningUs(nowUs);
+      const limitUs = running === undefined ? 0 : this.#runLimitUs(running.job);
+      if (running !== undefined && runUs > limitUs) {
+        // Seen twice, since after this process slept everything looks late once.
+        if (lane.observe(running.seq) > 1) this.#lose(lane, 'timeout', 'an evaluation ran too long');
+      } else if (runUs > STALL_US || (running === undefined && waitsSince(lane, nowUs) > STALL_US)) {
+        this.#requeue(lane.takeBack());
+        if (runUs > limitUs / 2) held += 1;
+      }
+    }
+    if (++this.#ticks % EXPIRE_EVERY === 0) {
+      this.#expire(nowUs);
+      this.#crew.startMissing(held);
+    }
+    this.#goOn();
+  }
+
+  #runLimitUs(job: Job): number {
+    return this.#options.runTimeoutMs * 1000 * (1 + job.bytes.length / MIB);
+  }
+
+  /** Denies what waited too long. */
+  #expire(nowUs: number): void {
+    const isLate = (entry: Entry): boolean => nowUs - entry.submittedUs > this.#options.totalTimeoutMs * 1000;
+    const deny = (entry: Entry): void => {
+      if (this.#crew.ready === 0) this.#fail(entry, 'evaluation_crash', 'no evaluator worker is running');
+      else this.#fail(entry, 'evaluation_timeout', 'it waited too long to be judged');
+    };
+    const late = [...this.#queue.filter(isLate), ...this.#probation.filter(isLate)];
+    if (late.length > 0) {
+      this.#queue = this.#queue.filter((entry) => !isLate(entry));
+      this.#probation = this.#probation.filter((entry) => !isLate(entry));
+      late.forEach(deny);
+    }
+    for (const lane of this.#crew.lanes) {
+      const { running } = lane;
+      // These stay with the lane, which will answer them to nobody.
+      const waiting = lane.pending.filter((entry) => entry !== running && !entry.settled && isLate(entry));
+      waiting.forEach(deny);
+      if (running === undefined && waiting.length > 0 && !lane.isCompiling && !lane.hasAnswers) {
+        this.#lose(lane, 'crash', 'it stopped taking work');
+      }
+    }
+  }
+
+  // --- losses
+
+  #progress(lane: Lane): void {
+    if (lane.state === 'starting' && lane.up && lane.loading.size === 0) {
+      this.#crew.markReady(lane);
+      return;
+    }
+    this.#policies.advance();
+    if (this.#crew.ready >= this.#options.lanes + this.#options.spares) {
+      for (const { resolve } of this.#waitingForReady.splice(0)) resolve();
+    }
+    this.#goOn();
+  }
+
+  /**
+   * Gives a lane up. Its finished jobs stand; the one that ran is denied where it is to blame; those not begun go to
+   * another lane.
+   */
+  #lose(lane: Lane, reason: Exclude<LossReason, 'closed'>, detail: string, guilty = true): void {
+    if (lane.state === 'lost') return;
+    if (reason !== 'distrusted') this.#collectFrom(lane);
+    if (lane.state as Lane['state'] === 'lost') return;
+    const { running, compiling, startedUs, pending } = lane;
+    lane.pending = [];
+    this.#crew.lose(lane, reason);
+    this.#note('warn', `an evaluator worker was lost (${reason}): ${detail}`);
+    if (compiling !== 0) this.#policies.killedLane(compiling, detail);
+    const again: Entry[] = [];
+    for (const entry of pending) {
+      if (entry !== running) again.push(entry);
+      else if (guilty || ++entry.strikes > 1) {
+        this.#blame(entry, FAILURES[reason], detail, startedUs, microsBetween(startedUs, this.#now()));
+      } else again.push(entry);
+    }
+    this.#requeue(again);
+    this.#crew.startMissing();
+    this.#policies.advance();
+    this.#goOn();
+  }
+
+  /** Puts jobs that a lane gave back before all others. */
+  #requeue(entries: readonly Entry[]): void {
+    const waiting = entries.filter((entry) => !entry.settled);
+    if (waiting.length === 0) return;
+    if (this.#onProbation !== null && waiting.includes(this.#onProbation)) {
+      this.#probation.unshift(this.#onProbation);
+      this.#onProbation = null;
+    }
+    this.#queue = [...waiting.filter((entry) => entry.probation === undefined), ...this.#queue];
+  }
+
+  #blame(
+    entry: Entry,
+    reason: EvaluationFailureReason,
+    detail: string,
+    startedUs: number,
+    evaluationUs: number,
+  ): void {
+    const { job, probation } = entry;
+    if (probation !== undefined) this.#charge(job.session, probation.tool);
+    else if (job.kind === 'judge') this.#blamed.add(job.bytes);
+    const queueUs = microsBetween(entry.submittedUs, startedUs);
+    this.#deliver(entry, { kind: 'failure', reason, detail, queueUs, evaluationUs });
+  }
+
+  #fail(entry: Entry, reason: EvaluationFailureReason | 'overload', detail: string): void {
+    const queueUs = Math.round(this.#now() - entry.submittedUs);
+    this.#deliver(entry, { kind: 'failure', reason, detail, queueUs, evaluationUs: 0 });
+  }
+
+  /** INVARIANT: the only caller of `done`, and never twice for one job. */
+  #deliver(entry: Entry, outcome: JobOutcome): void {
+    if (entry.settled) return;
+    entry.settled = true;
+    if (this.#onProbation === entry) this.#onProbation = null;
+    if (entry.probation !== undefined) this.#bulkheads.release(entry.job.session, entry.probation.tool);
+    this.#jobs -= 1;
+    this.#bytes -= entry.job.bytes.length;
+    const delivering = this.#delivering;
+    this.#delivering = true;
+    try {
+      entry.job.done(outcome);
+    } catch {
+      // The caller has its outcome; what it makes of it must not take the other jobs along.
+      this.#note('warn', 'a caller failed on the outcome of its job');
+    }
+    this.#delivering = delivering;
+    this.#policies.release(entry.policy);
+  }
+}
+
+/** How long the first of a lane's jobs has waited there without being begun. */
+function waitsSince(lane: Lane, nowUs: number): number {
+  return lane.pending[0] === undefined ? 0 : nowUs - lane.pending[0].handedOverUs;
+}
+
+/** The lane to give the next job: one that has some and is not busy, otherwise the least busy. */
+function pick(lanes: readonly Lane[]): Lane | undefined {
+  let best: Lane | undefined;
+  for (const lane of lanes) {
+    if (lane.pending.length < BATCH) return lane;
+    if (lane.pending.length < (best?.pending.length ?? MAX_PENDING)) best = lane;
+  }
+  return best;
+}
+
+function workerPath(file: string | URL | undefined): string {
+  if (file === undefined) return createRequire(import.meta.url).resolve('#workers/lane.js');
+  return file instanceof URL || file.startsWith('file:') ? fileURLToPath(file) : file;
+}

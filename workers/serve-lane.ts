@@ -1,0 +1,192 @@
+/**
+ * The worker's side of a lane: takes requests from the ring one after another, has each judged, writes the answer.
+ * The loop never returns to the event loop; it sleeps on a shared cell, so a policy or a suspect reaches it between
+ * two requests. Whatever a judge throws is answered as a failed evaluation.
+ */
+import { receiveMessageOnPort } from 'node:worker_threads';
+import type { ServerReading, Verdict } from '../src/decision/verdict.ts';
+import type { JobKind } from '../src/gate/ports.ts';
+import {
+  CELL,
+  type FromWorker,
+  type Injections,
+  type LaneTask,
+  PHASE,
+  previousSeq,
+  REVOKED,
+  type Request,
+  RequestReader,
+  ResponseWriter,
+  sharedClock,
+  TAG,
+  type ToWorker,
+} from '../src/pool/wire.ts';
+
+/** Whether a call of this tool must not be judged here. */
+export type IsSuspect = (tool: string) => boolean;
+
+export type LaneJudge = {
+  /** @throws where the program cannot be compiled. */
+  load(handle: number, program: unknown, injections: Injections): void;
+  unload(handle: number): void;
+  /**
+   * `bytes` belong to the caller again once this returns. `cursor` takes the rule and condition being judged. A call
+   * whose tool is suspect is read, and answered with `suspect` set instead of a ruling.
+   */
+  judge(
+    kind: JobKind,
+    bytes: Uint8Array,
+    handle: number,
+    isSuspect: IsSuspect,
+    cursor: Int32Array,
+  ): Verdict | ServerReading;
+};
+
+/** Answers the main thread is told of at once, or after this many, or after this long. */
+const ANNOUNCE_EVERY = 16;
+const ANNOUNCE_AFTER_US = 100;
+const NOBODY: IsSuspect = () => false;
+
+export function serveLane(task: LaneTask, judge: LaneJudge): void {
+  const cells = new Int32Array(task.cells);
+  const bell = new Int32Array(task.bell);
+  const cursor = cells.subarray(CELL.rule, CELL.condition + 1);
+  const now = sharedClock(task.clockOriginUs);
+  const requests = new RequestReader(task.requests, cells);
+  const responses = new ResponseWriter(task.responses, cells);
+  const large = new Map<number, Uint8Array>();
+  let suspects = new Map<number, ReadonlySet<string>>();
+  let control = 0;
+  let unannounced = 0;
+  /** When the oldest answer not yet announced began. */
+  let unannouncedUs = 0;
+
+  const post = (message: FromWorker): void => task.port.postMessage(message);
+
+  const announce = (): void => {
+    if (unannounced === 0) return;
+    unannounced = 0;
+    Atomics.add(bell, 0, 1);
+    Atomics.notify(bell, 0);
+  };
+
+  const obey = (message: ToWorker): void => {
+    switch (message.type) {
+      case 'load': {
+        const { handle } = message;
+        Atomics.store(cells, CELL.loading, handle);
+        Atomics.store(cells, CELL.phase, PHASE.loading);
+        try {
+          judge.load(handle, message.program, message.injections);
+          post({ type: 'loaded', handle });
+        } catch (error) {
+          // FAIL-CLOSED: a policy that one lane cannot compile is in force in none.
+          post({ type: 'load_failed', handle, detail: error instanceof Error ? error.message : 'it threw no Error' });
+        }
+        Atomics.store(cells, CELL.phase, PHASE.idle);
+        return;
+      }
+      case 'unload':
+        return judge.unload(message.handle);
+      case 'suspects':
+        suspects = new Map(message.suspects.map(([session, tools]) => [session, new Set(tools)]));
+        return;
+      case 'bytes':
+        large.set(message.seq, new Uint8Array(message.bytes));
+        return;
+    }
+  };
+
+  const drainControl = (): void => {
+    const posted = Atomics.load(cells, CELL.control);
+    if (posted === control) return;
+    control = posted;
+    for (let entry = receiveMessageOnPort(task.port); entry !== undefined; entry = receiveMessageOnPort(task.port)) {
+      obey(entry.message as ToWorker);
+    }
+  };
+
+  /** Until the main thread touches the wake cell; at once if it did since `wake` was read. */
+  const sleep = (wake: number): void => {
+    Atomics.store(cells, CELL.asleep, 1);
+    Atomics.wait(cells, CELL.wake, wake);
+    Atomics.store(cells, CELL.asleep, 0);
+  };
+
+  const answer = (seq: number, tag: number, startedUs: number, text: string): void => {
+    const durationUs = now() - startedUs;
+    let sentTag = tag;
+    let sentText = text;
+    if (!responses.fits(text.length)) {
+      post({ type: 'answer', seq, text });
+      sentTag = TAG.answerOnPort;
+      sentText = '';
+    }
+    Atomics.store(cells, CELL.phase, PHASE.answering);
+    for (;;) {
+      const wake = Atomics.load(cells, CELL.wake);
+      if (responses.write(seq, sentTag, startedUs, durationUs, sentText)) break;
+      unannounced += 1;
+      announce();
+      sleep(wake);
+    }
+    Atomics.store(cells, CELL.phase, PHASE.idle);
+    if (unannounced === 0) unannouncedUs = startedUs;
+    unannounced += 1;
+  };
+
+  const run = (request: Request, startedUs: number): void => {
+    let tag: number = TAG.answer;
+    let text = '';
+    try {
+      let bytes = request.bytes;
+      if (bytes === null) {
+        drainControl();
+        Atomics.store(cells, CELL.phase, PHASE.running);
+        bytes = large.get(request.seq) ?? null;
+        large.delete(request.seq);
+        if (bytes === null) throw new Error('INVARIANT: a large message comes before its request');
+      }
+      const tools = request.session === 0 || request.forced ? undefined : suspects.get(request.session);
+      const isSuspect = tools === undefined ? NOBODY : (tool: string): boolean => tools.has(tool);
+      text = JSON.stringify(judge.judge(request.kind, bytes, request.policy, isSuspect, cursor));
+    } catch {
+      // FAIL-CLOSED: whatever was thrown, this evaluation failed; the main thread denies it.
+      tag = TAG.threw;
+      text = '';
+    }
+    answer(request.seq, tag, startedUs, text);
+  };
+
+  const dropRevoked = (): void => {
+    drainControl();
+    const through = Atomics.load(cells, CELL.revokedThrough);
+    for (let seq = requests.peek(); seq !== 0; seq = requests.peek()) {
+      requests.skip();
+      large.delete(seq);
+      if (seq === through) break;
+    }
+    Atomics.store(cells, CELL.claim, through);
+  };
+
+  post({ type: 'up' });
+  for (;;) {
+    const wake = Atomics.load(cells, CELL.wake);
+    drainControl();
+    const seq = requests.peek();
+    if (seq === 0) {
+      announce();
+      sleep(wake);
+      continue;
+    }
+    const startedUs = now();
+    if (unannounced >= ANNOUNCE_EVERY || startedUs - unannouncedUs > ANNOUNCE_AFTER_US) announce();
+    Atomics.store(cells, CELL.startedUs, startedUs | 0);
+    if (Atomics.compareExchange(cells, CELL.claim, previousSeq(seq), seq) === REVOKED) {
+      dropRevoked();
+      continue;
+    }
+    Atomics.store(cells, CELL.phase, PHASE.running);
+    run(requests.take(), startedUs);
+  }
+}
