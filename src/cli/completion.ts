@@ -10,25 +10,38 @@ export function completionScript(shell: Shell, program: Command): string {
   return { bash, zsh, fish }[shell](program);
 }
 
-type Flag = { readonly names: readonly string[]; readonly about: string; readonly choices: readonly string[] };
-type Sub = { readonly name: string; readonly about: string; readonly flags: readonly Flag[]; readonly words: readonly string[] };
+type Flag = {
+  readonly names: readonly string[];
+  readonly about: string;
+  readonly takesValue: boolean;
+  readonly choices: readonly string[];
+};
+type Sub = {
+  readonly name: string;
+  readonly about: string;
+  readonly flags: readonly Flag[];
+  readonly words: readonly string[];
+};
+
+const HELP: Flag = { names: ['-h', '--help'], about: 'show help', takesValue: false, choices: [] };
 
 function flagOf(option: Option): Flag {
   const names = [option.short, option.long].filter((name) => name !== undefined && name !== null);
-  return { names, about: option.description, choices: option.argChoices ?? [] };
+  const takesValue = option.required || option.optional;
+  return { names, about: option.description, takesValue, choices: option.argChoices ?? [] };
 }
 
 function subsOf(program: Command): Sub[] {
   return program.commands.map((command) => ({
     name: command.name(),
     about: command.description(),
-    flags: [...command.options.map(flagOf), { names: ['-h', '--help'], about: 'show help', choices: [] }],
+    flags: [...command.options.map(flagOf), HELP],
     words: command.registeredArguments.flatMap((argument: Argument) => argument.argChoices ?? []),
   }));
 }
 
 function topFlags(program: Command): Flag[] {
-  return [...program.options.map(flagOf), { names: ['-h', '--help'], about: 'show help', choices: [] }];
+  return [...program.options.map(flagOf), HELP];
 }
 
 const names = (flags: readonly Flag[]): string => flags.flatMap((flag) => flag.names).join(' ');
@@ -36,10 +49,16 @@ const names = (flags: readonly Flag[]): string => flags.flatMap((flag) => flag.n
 function bash(program: Command): string {
   const cases = subsOf(program).map((sub) => {
     const byFlag = sub.flags
-      .filter((flag) => flag.choices.length > 0)
+      .filter((flag) => flag.takesValue)
       .map((flag) => `        ${flag.names.join('|')}) words=${quote(flag.choices.join(' '))} ;;`);
     const all = [names(sub.flags), ...sub.words].join(' ');
-    return [`    ${sub.name})`, '      case "$before" in', ...byFlag, `        *) words=${quote(all)} ;;`, '      esac ;;'].join('\n');
+    return [
+      `    ${sub.name})`,
+      '      case "$before" in',
+      ...byFlag,
+      `        *) words=${quote(all)} ;;`,
+      '      esac ;;',
+    ].join('\n');
   });
   const top = [...subsOf(program).map((sub) => sub.name), names(topFlags(program))].join(' ');
   return `# bash completion for portcullis: source <(portcullis completion bash)
@@ -59,12 +78,18 @@ function zsh(program: Command): string {
   const cases = subsOf(program).map((sub) => {
     const flags = sub.flags.flatMap((flag) =>
       flag.names.map((name) => {
-        const takes = flag.choices.length > 0 ? `:value:(${flag.choices.join(' ')})` : '';
+        const values = flag.choices.length > 0 ? `(${flag.choices.join(' ')})` : '_files';
+        const takes = flag.takesValue ? `:value:${values}` : '';
         return `        ${quote(`${name}[${plain(flag.about)}]${takes}`)}`;
       }),
     );
     const rest = sub.words.length > 0 ? `*:word:(${sub.words.join(' ')})` : '*:file:_files';
-    return [`    ${sub.name})`, '      _arguments \\', ...flags.map((flag) => `${flag} \\`), `        ${quote(rest)} ;;`].join('\n');
+    return [
+      `    ${sub.name})`,
+      '      _arguments \\',
+      ...flags.map((flag) => `${flag} \\`),
+      `        ${quote(rest)} ;;`,
+    ].join('\n');
   });
   const commands = subsOf(program).map((sub) => `    ${quote(`${sub.name}:${plain(sub.about)}`)}`);
   return `#compdef portcullis
@@ -93,8 +118,11 @@ function fish(program: Command): string {
   const line = (when: string, rest: string): string => `complete -c portcullis -n ${quote(when)} ${rest}`;
   const flagLines = (when: string, flags: readonly Flag[]): string[] =>
     flags.map((flag) => {
-      const shown = flag.names.map((name) => (name.startsWith('--') ? `-l ${name.slice(2)}` : `-s ${name.slice(1)}`));
-      const takes = flag.choices.length > 0 ? ` -x -a ${quote(flag.choices.join(' '))}` : '';
+      const shown = flag.names.map((name) =>
+        name.startsWith('--') ? `-l ${name.slice(2)}` : `-s ${name.slice(1)}`,
+      );
+      const choices = flag.choices.length > 0 ? ` -x -a ${quote(flag.choices.join(' '))}` : ' -r';
+      const takes = flag.takesValue ? choices : '';
       return line(when, `${shown.join(' ')}${takes} -d ${quote(plain(flag.about))}`);
     });
   const lines = [
@@ -112,7 +140,10 @@ function fish(program: Command): string {
 
 /** Brackets, colons and quotes mean something in one shell or another; descriptions do without them. */
 function plain(text: string): string {
-  return text.replace(/[[\]:'"`\\$]/g, ' ').replace(/\s+/g, ' ').trim();
+  return text
+    .replace(/[[\]:'"`\\$]/g, ' ')
+    .replace(/\s+/g, ' ')
+    .trim();
 }
 
 function quote(text: string): string {

@@ -11,8 +11,16 @@ export type ExitCode = {
 export const EXIT_CODES: readonly ExitCode[] = [
   { code: EXIT.OK, name: 'ok', meaning: 'done: the agent closed its end, or a first signal was obeyed' },
   { code: EXIT.USAGE, name: 'usage', meaning: 'the command line is wrong; nothing was started' },
-  { code: EXIT.UNAVAILABLE, name: 'unavailable', meaning: 'the upstream server could not start, or ended by itself' },
-  { code: EXIT.INTERNAL, name: 'internal', meaning: 'a fault inside Portcullis; the upstream is stopped with it' },
+  {
+    code: EXIT.UNAVAILABLE,
+    name: 'unavailable',
+    meaning: 'the upstream server could not start, or ended by itself',
+  },
+  {
+    code: EXIT.INTERNAL,
+    name: 'internal',
+    meaning: 'a fault inside Portcullis; the upstream is stopped with it',
+  },
   {
     code: EXIT.CONFIG,
     name: 'config',

@@ -2,8 +2,9 @@
  * What the two stores have in common: rows that are read and written in one atomic step. All meaning (bounds, windows,
  * reservations) is in ledger.ts, above this line; all durability is below it.
  */
-import type { CounterRef } from '../decision/obligation.ts';
+
 import type { Decimal } from '../decision/decimal.ts';
+import type { CounterRef } from '../decision/obligation.ts';
 import type { CounterKey } from './key.ts';
 
 /** A counter as stored: the highest window ever seen for it, and what is used in that window. Earlier windows are gone. */

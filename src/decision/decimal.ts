@@ -90,5 +90,9 @@ export class Decimal {
 function aligned(x: Decimal, y: Decimal): [bigint, bigint, number] {
   if (x.exponent === y.exponent) return [x.units, y.units, x.exponent];
   const exponent = Math.min(x.exponent, y.exponent);
-  return [x.units * 10n ** BigInt(x.exponent - exponent), y.units * 10n ** BigInt(y.exponent - exponent), exponent];
+  return [
+    x.units * 10n ** BigInt(x.exponent - exponent),
+    y.units * 10n ** BigInt(y.exponent - exponent),
+    exponent,
+  ];
 }

@@ -14,7 +14,17 @@ export type PolicyValue =
   | { readonly kind: 'object'; readonly entries: readonly (readonly [string, PolicyValue])[] };
 
 export const OPERATORS = [
-  'eq', 'neq', 'in', 'not_in', 'lt', 'lte', 'gt', 'gte', 'regex', 'contains', 'exists',
+  'eq',
+  'neq',
+  'in',
+  'not_in',
+  'lt',
+  'lte',
+  'gt',
+  'gte',
+  'regex',
+  'contains',
+  'exists',
 ] as const;
 export type Operator = (typeof OPERATORS)[number];
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { ask, type Kind, KINDS, NOON, type Opened, read, reserve, take, used } from './stores.ts';
+import { ask, KINDS, type Kind, NOON, type Opened, read, reserve, take, used } from './stores.ts';
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { CounterTest, Obligation, Window } from '../../src/decision/obligation.ts';
-import type { ReserveOutcome } from '../../src/gate/ports.ts';
 import type { CounterStore } from '../../src/counters/ledger.ts';
 import { openLmdbCounters } from '../../src/counters/lmdb.ts';
 import { createMemoryCounters } from '../../src/counters/memory.ts';
+import type { CounterTest, Obligation, Window } from '../../src/decision/obligation.ts';
+import type { ReserveOutcome } from '../../src/gate/ports.ts';
 
 /** 2026-03-01T12:30:30.500Z */
 export const NOON = Date.UTC(2026, 2, 1, 12, 30, 30, 500);

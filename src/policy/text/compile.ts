@@ -11,13 +11,13 @@ import type { Report } from './report.ts';
 import {
   describe,
   entryOf,
+  fieldOf,
   itemsOf,
   type PathStep,
   quote,
   showPath,
-  textOf,
   type TreeNode,
-  fieldOf,
+  textOf,
 } from './tree.ts';
 
 export const PROGRAM_FORMAT = 1;

@@ -1,9 +1,9 @@
 /** One condition: its path, its operator, and a value that fits the operator. */
 import {
-  OPERATORS,
   type ArgumentCondition,
   type CounterCondition,
   type Limit,
+  OPERATORS,
   type Operator,
   type PolicyValue,
 } from '../program.ts';
@@ -12,7 +12,7 @@ import { counterTest } from '../rule.ts';
 import { type CounterDefinition, type Counters, resolveCounter } from './counters.ts';
 import { nearest } from './nearest.ts';
 import type { Report } from './report.ts';
-import { describe, entryOf, type PathStep, quote, showPath, textOf, type TreeNode, fieldOf } from './tree.ts';
+import { describe, entryOf, fieldOf, type PathStep, quote, showPath, type TreeNode, textOf } from './tree.ts';
 
 /** `tool` is the key under `tools`, `name` the counters' scope that belongs to it. */
 export type Scope = { readonly tool: string; readonly name: string | null };

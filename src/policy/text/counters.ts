@@ -7,7 +7,7 @@ import { nearest } from './nearest.ts';
 import { parseRateLimit } from './rate-limit.ts';
 import type { Report } from './report.ts';
 import { WINDOWS } from './schema.ts';
-import { entryOf, itemsOf, type PathStep, quote, showPath, textOf, type TreeNode, fieldOf } from './tree.ts';
+import { entryOf, fieldOf, itemsOf, type PathStep, quote, showPath, type TreeNode, textOf } from './tree.ts';
 
 export const GLOBAL_SCOPE = '_global';
 
