@@ -1,0 +1,324 @@
+/**
+ * The composition root of `portcullis run`: one agent on a pair of streams, one upstream process, everything else
+ * embedded. Builds each room, joins them, and takes them down again in an order that leaves no orphan and no
+ * unanswered call behind. It is handed its streams and its stop signals; only `cli/` touches the process.
+ */
+import { randomUUID } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { openDecisionLog } from '../audit/decision-log.ts';
+import { EXIT } from '../config/exit-codes.ts';
+import { MAX_PENDING_REQUESTS, type RunOptions } from '../config/run-options.ts';
+import { lazyCounters } from '../counters/lazy.ts';
+import { openLmdbCounters } from '../counters/lmdb.ts';
+import { createMemoryCounters } from '../counters/memory.ts';
+import type { Counters, PolicyInForce } from '../gate/ports.ts';
+import type { Instant } from '../gate/protocol.ts';
+import type { Diagnostic } from '../policy/diagnostic.ts';
+import { createPool, type Pool } from '../pool/pool.ts';
+import { Session } from '../proxy/session.ts';
+import { loadPolicy, watchPolicy } from '../store/policy-store.ts';
+import type { Channel } from '../transport/channel.ts';
+import { streamChannel } from '../transport/stream-channel.ts';
+import { spawnUpstream, type UpstreamProcess } from '../transport/upstream-process.ts';
+
+export type Logger = {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+};
+
+export type RunParts = {
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  readonly logger: Logger;
+  /** Aborts on the first SIGTERM or SIGINT: drain, then stop. */
+  readonly stop: AbortSignal;
+  /** Aborts on the second: stop now. */
+  readonly halt: AbortSignal;
+  /** Told how to end the upstream at once, for exits that nothing else can catch. */
+  readonly onUpstream: (kill: () => void) => void;
+  /** Prints the faults of a policy file. */
+  readonly reportPolicy: (diagnostics: readonly Diagnostic[]) => void;
+};
+
+/** How long a process is given to leave by itself before it is signalled, and again before it is killed. */
+const STOP_GRACE_MS = 2_000;
+const TICK_MS = 500;
+/** How long the last answers may take to leave. */
+const FLUSH_TIMEOUT_MS = 2_000;
+
+/** Runs until the agent leaves or a signal comes. Resolves to the process's exit code. */
+export async function runProxy(options: RunOptions, parts: RunParts): Promise<number> {
+  const { logger } = parts;
+  const pool = createPool({
+    runTimeoutMs: options.evaluationTimeoutMs,
+    ...(options.lanes === undefined ? {} : { lanes: options.lanes }),
+    note: (level, message) => logger[level]({}, message),
+  });
+  try {
+    const loaded = await loadPolicy(options.policyFile);
+    if (!loaded.ok) {
+      parts.reportPolicy(loaded.diagnostics);
+      return EXIT.CONFIG;
+    }
+    for (const warning of loaded.warnings) logger.warn({ warning }, 'policy warning');
+    const opened = openLog(options);
+    if (!opened.ok) {
+      logger.error({ file: options.logFile }, `the decision log cannot be opened: ${opened.detail}`);
+      return EXIT.CONFIG;
+    }
+    const counters = openCounters(options);
+    try {
+      announce(options, logger);
+      return await serve(options, parts, {
+        pool,
+        program: loaded.program,
+        digest: loaded.digest,
+        counters,
+        log: opened.log,
+      });
+    } finally {
+      opened.log.close();
+      await counters.close();
+    }
+  } finally {
+    await pool.close();
+  }
+}
+
+/** What loosens the gate is said at the top of its voice. */
+function announce(options: RunOptions, logger: Logger): void {
+  if (options.mode === 'dry_run')
+    logger.warn({ mode: 'dry_run' }, 'DRY RUN: nothing is enforced; every well-formed call is forwarded');
+  if (options.failMode === 'open')
+    logger.warn(
+      { failMode: 'open' },
+      'FAIL MODE OPEN: calls whose evaluation fails are forwarded unjudged; for development only',
+    );
+  const injected = Object.entries(options.inject);
+  if (injected.length > 0)
+    logger.warn(
+      { inject: options.inject },
+      `REHEARSING FAULTS: evaluations of ${injected.map(([tool, fault]) => `${tool} (${fault})`).join(', ')} are made to fail`,
+    );
+}
+
+function openLog(options: RunOptions): ReturnType<typeof openDecisionLog> {
+  try {
+    mkdirSync(dirname(options.logFile), { recursive: true, mode: 0o700 });
+  } catch (error) {
+    return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+  }
+  return openDecisionLog({ file: options.logFile });
+}
+
+function openCounters(options: RunOptions): Counters & { close(): Promise<void> } {
+  const server = options.serverName;
+  if (options.state === 'memory') return createMemoryCounters({ server, now: Date.now });
+  return lazyCounters(() =>
+    openLmdbCounters({ dir: join(options.stateDir, 'counters'), server, now: Date.now }),
+  );
+}
+
+type Rooms = {
+  readonly pool: Pool;
+  readonly program: unknown;
+  readonly digest: string;
+  readonly counters: Counters;
+  readonly log: ReturnType<typeof openDecisionLog> extends infer T
+    ? T extends { ok: true; log: infer L }
+      ? L
+      : never
+    : never;
+};
+
+async function serve(options: RunOptions, parts: RunParts, rooms: Rooms): Promise<number> {
+  const { logger } = parts;
+  const { pool } = rooms;
+  const sessionName = randomUUID();
+
+  // The upstream's sink needs the session, and the session needs the upstream's channel.
+  let session: Session | undefined;
+  let spoke = false;
+  let upstreamEnded: string | undefined;
+  const upstreamClosed = deferred<void>();
+  const spawned = spawnUpstream(
+    { command: options.command, args: options.args },
+    options.maxMessageBytes,
+    {
+      message: (bytes) => {
+        spoke = true;
+        session?.serverMessage(bytes);
+      },
+      oversize: () => session?.serverOversize(),
+      burst: () => session?.burst(),
+      drained: () => session?.drained(),
+      closed: (detail) => {
+        upstreamEnded = detail ?? 'closed its output';
+        session?.upstreamClosed(upstreamEnded);
+        upstreamClosed.resolve();
+      },
+    },
+  );
+  let policy: PolicyInForce;
+  const started = await spawned;
+  if (!started.ok) {
+    logger.error({ command: options.command }, `the upstream server could not be started: ${started.detail}`);
+    return EXIT.UNAVAILABLE;
+  }
+  const upstream: UpstreamProcess = started.upstream;
+  parts.onUpstream(() => upstream.kill());
+  parts.halt.addEventListener('abort', () => upstream.kill());
+  try {
+    policy = await pool.load(rooms.program, rooms.digest, options.inject);
+  } catch (error) {
+    upstream.kill();
+    logger.error({}, `the policy could not be loaded into the evaluator: ${String(error)}`);
+    return EXIT.CONFIG;
+  }
+
+  session = new Session(
+    {
+      gate: {
+        session: sessionName,
+        server: options.serverName,
+        mode: options.mode,
+        failMode: options.failMode,
+        injected: new Set(Object.keys(options.inject)),
+        maxPending: MAX_PENDING_REQUESTS,
+        upstreamTimeoutMs: options.upstreamTimeoutMs,
+        newId: randomUUID,
+      },
+      policy,
+      limits: {},
+      maxMessageBytes: options.maxMessageBytes,
+    },
+    {
+      evaluator: pool,
+      counters: rooms.counters,
+      log: rooms.log,
+      clock,
+      note: (level, message) => logger[level]({ session: sessionName }, message),
+    },
+  );
+  const live = session;
+
+  const agentClosed = deferred<void>();
+  const agent = streamChannel(parts.stdin, parts.stdout, options.maxMessageBytes, {
+    message: (bytes) => live.agentMessage(bytes),
+    oversize: () => live.agentOversize(),
+    burst: () => live.burst(),
+    drained: () => live.drained(),
+    closed: () => agentClosed.resolve(),
+  });
+  live.start(agent, upstream.channel);
+  if (upstreamEnded !== undefined) live.upstreamClosed(upstreamEnded);
+  const ticking = setInterval(() => live.tick(), TICK_MS);
+  const reloading = reloadOnChange(options, pool, live, policy, logger);
+  logger.info(
+    { policy: rooms.digest, server: options.serverName, session: sessionName, pid: upstream.pid },
+    'ready',
+  );
+
+  const stopped = aborted(parts.stop);
+  const halted = aborted(parts.halt);
+  const couldNotStart = upstreamClosed.promise.then(() => {
+    if (upstreamEnded !== undefined) logger.error({}, `the upstream server ${upstreamEnded}`);
+    // One that worked may have left calls to answer and an agent that goes on asking; one that never did is no server.
+    return spoke ? new Promise<never>(() => {}) : undefined;
+  });
+  await Promise.race([agentClosed.promise, stopped, halted, couldNotStart]);
+  const diedByItself = upstreamEnded !== undefined;
+
+  if (!parts.halt.aborted) {
+    if (parts.stop.aborted) await Promise.race([live.drain(), after(options.drainTimeoutMs), halted]);
+    else await Promise.race([live.judged(), after(options.drainTimeoutMs), halted, stopped]);
+    // What was forwarded may still be answered, as long as the upstream goes on working after its stdin has ended.
+    upstream.channel.end();
+    if (!parts.stop.aborted && !diedByItself)
+      await Promise.race([live.drain(), upstream.gone, after(options.drainTimeoutMs), halted, stopped]);
+    await Promise.race([upstream.stop(STOP_GRACE_MS), halted]);
+  }
+  clearInterval(ticking);
+  reloading.close();
+  upstream.kill();
+  await Promise.race([flushed(agent, parts.stdout), after(FLUSH_TIMEOUT_MS), halted]);
+  return diedByItself ? EXIT.UNAVAILABLE : EXIT.OK;
+}
+
+/** Hot reload: a policy file that changed and is valid replaces the one in force; any other is reported and left. */
+function reloadOnChange(
+  options: RunOptions,
+  pool: Pool,
+  session: Session,
+  first: PolicyInForce,
+  logger: Logger,
+): { close(): void } {
+  let inForce = first;
+  let failures = 0;
+  let queue = Promise.resolve();
+  const reload = async (): Promise<void> => {
+    const loaded = await loadPolicy(options.policyFile);
+    if (!loaded.ok) {
+      failures += 1;
+      logger.error(
+        { policy: inForce.digest, failures, diagnostics: loaded.diagnostics },
+        'the changed policy file is not valid; the policy in force stays',
+      );
+      return;
+    }
+    if (loaded.digest === inForce.digest) return;
+    try {
+      const next = await pool.load(loaded.program, loaded.digest, options.inject);
+      const before = inForce;
+      inForce = next;
+      session.usePolicy(next);
+      pool.unload(before.handle);
+      logger.info({ policy: next.digest, replaced: before.digest }, 'policy reloaded');
+    } catch (error) {
+      failures += 1;
+      logger.error(
+        { policy: inForce.digest, failures },
+        `the changed policy could not be loaded into the evaluator; the policy in force stays: ${String(error)}`,
+      );
+    }
+  };
+  return watchPolicy(options.policyFile, () => {
+    queue = queue.then(reload);
+  });
+}
+
+function clock(): Instant {
+  return { us: performance.now() * 1000, wallMs: Date.now() };
+}
+
+function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
+  let resolve: (value: T) => void = () => {};
+  const promise = new Promise<T>((r) => {
+    resolve = r;
+  });
+  return { promise, resolve };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}
+
+/** Unref'd: a wait that nothing else needs does not keep the process. */
+function after(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
+}
+
+/** Resolves when the agent took all that was written for it, or is gone. */
+function flushed(agent: Channel, stdout: Writable): Promise<void> {
+  agent.flush();
+  if (stdout.destroyed || stdout.writableLength === 0) return Promise.resolve();
+  return new Promise((resolve) => {
+    stdout.once('drain', resolve);
+    stdout.once('close', resolve);
+    stdout.once('error', () => resolve());
+  });
+}

@@ -1,0 +1,368 @@
+/**
+ * One agent and one upstream server, joined through the gate. This is the gate's driver: it carries the gate's
+ * effects out and brings their outcomes back. It keeps the bytes of messages under way and decides nothing.
+ *
+ * Work is done in bursts: all messages of one read are handed to the evaluator together, all decisions that come
+ * back together are put on record in one write, and what follows from them leaves in one write to each side.
+ */
+import { applyEdits } from '../mcp/apply-edits.ts';
+import { mayBeOther } from '../mcp/order-hint.ts';
+import { cancelledNotification, replyBytes } from '../mcp/replies.ts';
+import { readServerMessage } from '../mcp/read-server-message.ts';
+import type { ReadLimits } from '../mcp/limits.ts';
+import type { Decision } from '../decision/decision.ts';
+import type { ServerReading } from '../decision/verdict.ts';
+import { createGate, type GateState, step } from '../gate/gate.ts';
+import type { Counters, DecisionLog, Evaluator, JobOutcome, LogOutcome, PolicyInForce } from '../gate/ports.ts';
+import type { Effect, GateEvent, GateOptions, Instant } from '../gate/protocol.ts';
+import type { Channel } from '../transport/channel.ts';
+
+export type SessionOptions = {
+  readonly gate: GateOptions;
+  readonly policy: PolicyInForce;
+  readonly limits: ReadLimits;
+  readonly maxMessageBytes: number;
+};
+
+export type SessionParts = {
+  readonly evaluator: Evaluator & { reportFailure(session: string, tool: string): void };
+  readonly counters: Counters;
+  readonly log: DecisionLog;
+  readonly clock: () => Instant;
+  readonly note: (level: 'info' | 'warn' | 'error', message: string) => void;
+  /** Told of every decision once it is on record. */
+  readonly decided?: (decision: Decision) => void;
+};
+
+/** Reading pauses above the upper mark and goes on below the lower one. */
+const BUFFER_HIGH_BYTES = 1 << 20;
+const BUFFER_LOW_BYTES = 1 << 18;
+const JOBS_HIGH = 512;
+const JOBS_LOW = 128;
+const JOB_BYTES_HIGH = 8 << 20;
+const JOB_BYTES_LOW = 1 << 20;
+
+/**
+ * Messages from the server up to this size are read on the main thread, in linear time; longer ones, and every tool
+ * list, in a lane. It saves two hand-overs on the way back.
+ */
+const INLINE_READ_BYTES = 16 << 10;
+
+export class Session {
+  readonly #options: SessionOptions;
+  readonly #parts: SessionParts;
+  readonly #gate: GateState;
+  #agent: Channel | undefined;
+  #upstream: Channel | undefined;
+
+  #seq = 0;
+  #sseq = 0;
+  readonly #agentBytes = new Map<number, Buffer>();
+  readonly #serverBytes = new Map<number, Buffer>();
+  #jobs = 0;
+  #jobBytes = 0;
+  #agentPaused = true;
+  #upstreamPaused = true;
+
+  /** Calls whose limits wait for the next step of the counters, and whose decision for the next commit of the log. */
+  #unreserved: Extract<Effect, { type: 'reserve' }>[] = [];
+  #unrecorded: { readonly seq: number; readonly decision: Decision }[] = [];
+  #inBurst = false;
+  #settleScheduled = false;
+  #now: Instant;
+  #whenDrained: (() => void) | undefined;
+  #whenIdle: (() => void)[] = [];
+
+  constructor(options: SessionOptions, parts: SessionParts) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#gate = createGate(options.gate, options.policy);
+    this.#now = parts.clock();
+  }
+
+  /** Joins both sides and starts reading. */
+  start(agent: Channel, upstream: Channel): void {
+    this.#agent = agent;
+    this.#upstream = upstream;
+    this.#regulate();
+  }
+
+  // ---- what the transports bring
+
+  agentMessage(bytes: Buffer): void {
+    this.#beginBurst();
+    const seq = ++this.#seq;
+    this.#agentBytes.set(seq, bytes);
+    this.#apply({ type: 'agent_message', seq, ordered: mayBeOther(bytes) });
+  }
+
+  agentOversize(): void {
+    this.#beginBurst();
+    this.#apply({ type: 'agent_oversize', seq: ++this.#seq, maxBytes: this.#options.maxMessageBytes });
+  }
+
+  serverMessage(bytes: Buffer): void {
+    this.#beginBurst();
+    const sseq = ++this.#sseq;
+    this.#serverBytes.set(sseq, bytes);
+    this.#apply({ type: 'server_message', sseq });
+  }
+
+  serverOversize(): void {
+    this.#beginBurst();
+    this.#apply({ type: 'server_oversize', sseq: ++this.#sseq, maxBytes: this.#options.maxMessageBytes });
+  }
+
+  /** All messages of one read were brought: hand them over together. */
+  burst(): void {
+    this.#parts.evaluator.flush();
+    this.#settle();
+    this.#inBurst = false;
+  }
+
+  drained(): void {
+    this.#regulate();
+  }
+
+  upstreamClosed(detail: string): void {
+    this.#event({ type: 'upstream_closed', detail });
+  }
+
+  // ---- what the daemon asks
+
+  usePolicy(policy: PolicyInForce): void {
+    this.#event({ type: 'policy', policy });
+  }
+
+  tick(): void {
+    this.#event({ type: 'tick' });
+  }
+
+  /** Takes no further calls; resolves when nothing is owed any more. */
+  drain(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#whenDrained = resolve;
+      this.#event({ type: 'drain' });
+    });
+  }
+
+  /** Resolves when every message that came from the agent so far has been judged and forwarded, answered or dropped. */
+  async judged(): Promise<void> {
+    while (this.#agentBytes.size > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  // ---- the loop
+
+  #beginBurst(): void {
+    if (this.#inBurst) return;
+    this.#inBurst = true;
+    this.#now = this.#parts.clock();
+  }
+
+  /** Something came in from outside a burst. */
+  #event(event: GateEvent): void {
+    if (!this.#inBurst && !this.#settleScheduled) this.#now = this.#parts.clock();
+    this.#apply(event);
+    this.#settleSoon();
+  }
+
+  #apply(event: GateEvent): void {
+    for (const effect of step(this.#gate, event, this.#now)) this.#carryOut(effect);
+  }
+
+  #carryOut(effect: Effect): void {
+    switch (effect.type) {
+      case 'evaluate':
+        return this.#evaluate(effect.seq, effect.kind, effect.policy);
+      case 'reserve':
+        this.#unreserved.push(effect);
+        return this.#settleSoon();
+      case 'peek':
+        return this.#answer(this.#parts.counters.peek(effect.obligations), unavailable, (outcome) =>
+          this.#apply({ type: 'reserved', seq: effect.seq, outcome }),
+        );
+      case 'settle':
+        return this.#parts.counters.settle(effect.reservation, effect.settlement);
+      case 'record':
+        this.#parts.log.append(effect.decision);
+        this.#unrecorded.push(effect);
+        return this.#settleSoon();
+      case 'forward': {
+        const bytes = this.#agentBytes.get(effect.seq);
+        // FAIL-CLOSED: what is not held any more was dropped or forwarded before; it is never sent again.
+        if (bytes === undefined) return this.#parts.note('error', 'the gate forwarded a message twice');
+        this.#agentBytes.delete(effect.seq);
+        this.#upstream?.send(bytes);
+        return this.#settleSoon();
+      }
+      case 'drop':
+        this.#agentBytes.delete(effect.seq);
+        return;
+      case 'reply':
+        this.#agent?.send(replyBytes(effect.reply));
+        return this.#settleSoon();
+      case 'read_server':
+        return this.#readServer(effect.sseq, effect.policy);
+      case 'relay': {
+        const bytes = this.#serverBytes.get(effect.sseq);
+        if (bytes === undefined) return;
+        this.#serverBytes.delete(effect.sseq);
+        this.#agent?.send(effect.listing === undefined ? bytes : applyEdits(bytes, effect.listing));
+        return this.#settleSoon();
+      }
+      case 'discard':
+        this.#serverBytes.delete(effect.sseq);
+        return this.#parts.note('warn', `a message of the upstream server was not passed on: ${effect.why}`);
+      case 'cancel_upstream':
+        this.#upstream?.send(cancelledNotification(effect.id, 'the deadline of the request passed'));
+        return this.#settleSoon();
+      case 'note':
+        return this.#parts.note(effect.level, effect.message);
+      case 'drained':
+        this.#whenDrained?.();
+        return;
+    }
+  }
+
+  #evaluate(seq: number, kind: 'judge' | 'read', policy: number): void {
+    const bytes = this.#agentBytes.get(seq);
+    if (bytes === undefined) throw new Error('INVARIANT: a message under evaluation is held');
+    this.#jobs += 1;
+    this.#jobBytes += bytes.length;
+    const done = (outcome: JobOutcome): void => {
+      this.#jobs -= 1;
+      this.#jobBytes -= bytes.length;
+      this.#noteFailure(kind, outcome);
+      this.#event({ type: 'evaluated', seq, outcome });
+    };
+    this.#parts.evaluator.submit({ kind, bytes, policy, session: this.#options.gate.session, done });
+  }
+
+  /** A read that follows a failed evaluation names the tool that the failure is charged to. */
+  #noteFailure(kind: 'judge' | 'read', outcome: JobOutcome): void {
+    if (kind !== 'read' || outcome.kind !== 'verdict' || outcome.verdict.kind !== 'call') return;
+    this.#parts.evaluator.reportFailure(this.#options.gate.session, outcome.verdict.tool);
+  }
+
+  /** Goes on with an answer: at once where it is there, otherwise when it comes. */
+  #answer<T>(answer: T | Promise<T>, broken: (error: unknown) => T, goOn: (answer: T) => void): void {
+    if (!(answer instanceof Promise)) {
+      goOn(answer);
+      return;
+    }
+    // FAIL-CLOSED: a store that breaks its word is a store that is not there.
+    void answer.catch(broken).then((value) => {
+      if (!this.#inBurst && !this.#settleScheduled) this.#now = this.#parts.clock();
+      goOn(value);
+      this.#settleSoon();
+    });
+  }
+
+  #readServer(sseq: number, policy: number): void {
+    const bytes = this.#serverBytes.get(sseq);
+    if (bytes === undefined) throw new Error('INVARIANT: a message under reading is held');
+    if (bytes.length <= INLINE_READ_BYTES) {
+      const reading = readServerMessage(bytes, this.#options.limits, () => true);
+      if (!(reading.kind === 'response' && reading.listing !== undefined)) {
+        this.#apply({ type: 'server_read', sseq, reading });
+        return;
+      }
+    }
+    const done = (outcome: JobOutcome): void => {
+      this.#event({ type: 'server_read', sseq, reading: asServerReading(outcome) });
+    };
+    this.#parts.evaluator.submit({ kind: 'server', bytes, policy, session: this.#options.gate.session, done });
+  }
+
+  /** Ends the burst under way, or starts and ends one of its own in a microtask. */
+  #settleSoon(): void {
+    if (this.#inBurst || this.#settleScheduled) return;
+    this.#settleScheduled = true;
+    queueMicrotask(() => {
+      this.#settleScheduled = false;
+      this.#parts.evaluator.flush();
+      this.#settle();
+    });
+  }
+
+  /** Puts decisions on record, does what follows from that, and hands both sides what is theirs. */
+  #settle(): void {
+    this.#now = this.#parts.clock();
+    while (this.#unreserved.length > 0 || this.#unrecorded.length > 0) {
+      this.#reserve();
+      this.#record();
+    }
+    this.#upstream?.flush();
+    this.#agent?.flush();
+    this.#regulate();
+    if (this.#agentBytes.size === 0 && this.#whenIdle.length > 0) {
+      const waiting = this.#whenIdle;
+      this.#whenIdle = [];
+      for (const resolve of waiting) resolve();
+    }
+  }
+
+  #reserve(): void {
+    if (this.#unreserved.length === 0) return;
+    const batch = this.#unreserved;
+    this.#unreserved = [];
+    this.#answer(
+      this.#parts.counters.reserve(batch),
+      (error) => batch.map(() => unavailable(error)),
+      (outcomes) => {
+        for (const [i, { seq }] of batch.entries())
+          this.#apply({ type: 'reserved', seq, outcome: outcomes[i] ?? unavailable('no outcome') });
+      },
+    );
+  }
+
+  #record(): void {
+    if (this.#unrecorded.length === 0) return;
+    const batch = this.#unrecorded;
+    this.#unrecorded = [];
+    this.#answer<LogOutcome>(this.#parts.log.commit(), unavailable, (outcome) => {
+      for (const { seq, decision } of batch) {
+        this.#apply({ type: 'recorded', seq, outcome });
+        this.#parts.decided?.(decision);
+      }
+    });
+  }
+
+  /** Back-pressure: reads from a side only while what follows from reading has room. */
+  #regulate(): void {
+    const agent = this.#agent;
+    const upstream = this.#upstream;
+    if (agent === undefined || upstream === undefined) return;
+    const buffered = Math.max(agent.buffered, upstream.buffered);
+    const pauseAgent = this.#agentPaused
+      ? buffered > BUFFER_LOW_BYTES || this.#jobs > JOBS_LOW || this.#jobBytes > JOB_BYTES_LOW
+      : buffered > BUFFER_HIGH_BYTES || this.#jobs > JOBS_HIGH || this.#jobBytes > JOB_BYTES_HIGH;
+    if (pauseAgent !== this.#agentPaused) {
+      this.#agentPaused = pauseAgent;
+      if (pauseAgent) agent.pause();
+      else agent.resume();
+    }
+    const unread = this.#serverBytes.size;
+    const pauseUpstream = this.#upstreamPaused
+      ? agent.buffered > BUFFER_LOW_BYTES || unread > JOBS_LOW
+      : agent.buffered > BUFFER_HIGH_BYTES || unread > JOBS_HIGH;
+    if (pauseUpstream !== this.#upstreamPaused) {
+      this.#upstreamPaused = pauseUpstream;
+      if (pauseUpstream) upstream.pause();
+      else upstream.resume();
+    }
+  }
+}
+
+function unavailable(error: unknown): { readonly kind: 'unavailable'; readonly detail: string } {
+  return { kind: 'unavailable', detail: error instanceof Error ? error.message : String(error) };
+}
+
+function asServerReading(
+  outcome: JobOutcome,
+): ServerReading | { readonly kind: 'failed'; readonly detail: string } {
+  if (outcome.kind === 'reading') return outcome.reading;
+  // FAIL-CLOSED: what was not read is not passed on.
+  if (outcome.kind === 'failure') return { kind: 'failed', detail: `${outcome.reason}: ${outcome.detail}` };
+  return { kind: 'failed', detail: 'the lane answered for another kind of message' };
+}
