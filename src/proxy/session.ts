@@ -5,7 +5,7 @@
  * Work is done in bursts: all messages of one read are handed to the evaluator together, all decisions that come
  * back together are put on record in one write, and what follows from them leaves in one write to each side.
  */
-import { applyEdits } from '../mcp/apply-edits.ts';
+import { applyCuts } from '../mcp/apply-cuts.ts';
 import { mayBeOther } from '../mcp/order-hint.ts';
 import { cancelledNotification, replyBytes } from '../mcp/replies.ts';
 import { readServerMessage } from '../mcp/read-server-message.ts';
@@ -207,7 +207,7 @@ export class Session {
         const bytes = this.#serverBytes.get(effect.sseq);
         if (bytes === undefined) return;
         this.#serverBytes.delete(effect.sseq);
-        this.#agent?.send(effect.listing === undefined ? bytes : applyEdits(bytes, effect.listing));
+        this.#agent?.send(effect.listing === undefined ? bytes : applyCuts(bytes, effect.listing));
         return this.#settleSoon();
       }
       case 'discard':
