@@ -81,7 +81,11 @@ export function serveLane(task: LaneTask, judge: LaneJudge): void {
           post({ type: 'loaded', handle });
         } catch (error) {
           // FAIL-CLOSED: a policy that one lane cannot compile is in force in none.
-          post({ type: 'load_failed', handle, detail: error instanceof Error ? error.message : 'it threw no Error' });
+          post({
+            type: 'load_failed',
+            handle,
+            detail: error instanceof Error ? error.message : 'it threw no Error',
+          });
         }
         Atomics.store(cells, CELL.phase, PHASE.idle);
         return;
@@ -101,7 +105,11 @@ export function serveLane(task: LaneTask, judge: LaneJudge): void {
     const posted = Atomics.load(cells, CELL.control);
     if (posted === control) return;
     control = posted;
-    for (let entry = receiveMessageOnPort(task.port); entry !== undefined; entry = receiveMessageOnPort(task.port)) {
+    for (
+      let entry = receiveMessageOnPort(task.port);
+      entry !== undefined;
+      entry = receiveMessageOnPort(task.port)
+    ) {
       obey(entry.message as ToWorker);
     }
   };

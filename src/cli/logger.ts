@@ -2,7 +2,11 @@
 import pino from 'pino';
 import type { LogLevel } from '../config/run-options.ts';
 
-const COLOURS: Readonly<Record<string, string>> = { warn: '\u001b[33m', error: '\u001b[31m', info: '\u001b[36m' };
+const COLOURS: Readonly<Record<string, string>> = {
+  warn: '\u001b[33m',
+  error: '\u001b[31m',
+  info: '\u001b[36m',
+};
 
 /** Synchronous, so that nothing is lost when the process ends. */
 export function createLogger(
@@ -22,10 +26,15 @@ export function createLogger(
 }
 
 function forTerminal(line: string, colour: boolean): string {
-  const { level, msg, time, pid: _pid, hostname: _host, name: _name, ...rest } = JSON.parse(line) as Record<
-    string,
-    unknown
-  >;
+  const {
+    level,
+    msg,
+    time,
+    pid: _pid,
+    hostname: _host,
+    name: _name,
+    ...rest
+  } = JSON.parse(line) as Record<string, unknown>;
   const label = colour ? `${COLOURS[String(level)] ?? ''}${String(level)}\u001b[0m` : String(level);
   const details = Object.keys(rest).length === 0 ? '' : ` ${JSON.stringify(rest)}`;
   return `${String(time).slice(11, 19)} ${label} ${String(msg)}${details}\n`;

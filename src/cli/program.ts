@@ -2,7 +2,14 @@
 import { basename, join, resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { defaultStateDir } from '../config/paths.ts';
-import { FAULTS, type Fault, LOG_LEVELS, type LogLevel, RUN_DEFAULTS, type RunOptions } from '../config/run-options.ts';
+import {
+  FAULTS,
+  type Fault,
+  LOG_LEVELS,
+  type LogLevel,
+  RUN_DEFAULTS,
+  type RunOptions,
+} from '../config/run-options.ts';
 import { VERSION } from '../version.ts';
 
 /** What a command may touch of the process. */
@@ -45,28 +52,54 @@ export function createProgram(io: CommandIo): Command {
     .argument('<command>', 'the upstream MCP server: a command that speaks MCP on its stdin and stdout')
     .argument('[args...]', 'its arguments')
     .requiredOption('-c, --config <file>', 'policy file (YAML)')
-    .option('--state-dir <dir>', 'folder for counters and the decision log (default: $XDG_STATE_HOME/portcullis)')
-    .addOption(
-      new Option('--state <store>', 'where limits are counted').choices(['lmdb', 'memory']).default(RUN_DEFAULTS.state),
+    .option(
+      '--state-dir <dir>',
+      'folder for counters and the decision log (default: $XDG_STATE_HOME/portcullis)',
     )
-    .option('--log <file>', 'decision log, one JSON line a decision (default: decisions.jsonl in the state folder)')
     .addOption(
-      new Option('--log-level <level>', 'operational log on stderr').choices(LOG_LEVELS).default(RUN_DEFAULTS.logLevel),
+      new Option('--state <store>', 'where limits are counted')
+        .choices(['lmdb', 'memory'])
+        .default(RUN_DEFAULTS.state),
+    )
+    .option(
+      '--log <file>',
+      'decision log, one JSON line a decision (default: decisions.jsonl in the state folder)',
+    )
+    .addOption(
+      new Option('--log-level <level>', 'operational log on stderr')
+        .choices(LOG_LEVELS)
+        .default(RUN_DEFAULTS.logLevel),
     )
     .option('--server-name <name>', "the server's name in logs and limits (default: the policy file's name)")
     .option('--dry-run', 'judge and log, but forward every well-formed call')
     .addOption(
-      new Option('--fail-mode <mode>', 'what becomes of a call whose evaluation fails; open is for development only')
+      new Option(
+        '--fail-mode <mode>',
+        'what becomes of a call whose evaluation fails; open is for development only',
+      )
         .choices(['closed', 'open'])
         .default('closed'),
     )
     .addOption(
-      new Option('--inject <tool=fault>', `rehearse a fault in every evaluation of a tool: ${FAULTS.join(', ')}`)
+      new Option(
+        '--inject <tool=fault>',
+        `rehearse a fault in every evaluation of a tool: ${FAULTS.join(', ')}`,
+      )
         .argParser(parseInjection)
         .default({}, 'none'),
     )
-    .option('--evaluation-timeout <ms>', 'longest run of one evaluation', positive, RUN_DEFAULTS.evaluationTimeoutMs)
-    .option('--upstream-timeout <ms>', 'longest silence of the upstream on a request', positive, RUN_DEFAULTS.upstreamTimeoutMs)
+    .option(
+      '--evaluation-timeout <ms>',
+      'longest run of one evaluation',
+      positive,
+      RUN_DEFAULTS.evaluationTimeoutMs,
+    )
+    .option(
+      '--upstream-timeout <ms>',
+      'longest silence of the upstream on a request',
+      positive,
+      RUN_DEFAULTS.upstreamTimeoutMs,
+    )
     .option('--max-message-bytes <n>', 'longest message, either way', positive, RUN_DEFAULTS.maxMessageBytes)
     .option('--lanes <n>', 'evaluator workers (default: one less than the processors, at most 4)', positive)
     .addHelpText(
@@ -92,11 +125,15 @@ Exit codes: 0 done, 64 usage, 69 the upstream could not start or ended, 70 inter
     .action(async (files: string[], flags: { json?: true }) => {
       const { validate } = await import('./validate.ts');
       io.exit(
-        await validate(files, { json: flags.json === true }, {
-          out: (text) => void io.stdout.write(text),
-          err: (text) => void io.stderr.write(text),
-          colour: wantsColour(io.stdout, io.env),
-        }),
+        await validate(
+          files,
+          { json: flags.json === true },
+          {
+            out: (text) => void io.stdout.write(text),
+            err: (text) => void io.stderr.write(text),
+            colour: wantsColour(io.stdout, io.env),
+          },
+        ),
       );
     });
 
@@ -117,7 +154,12 @@ export function wantsColour(stream: { readonly isTTY?: boolean }, env: NodeJS.Pr
   return stream.isTTY === true && (env['NO_COLOR'] ?? '') === '';
 }
 
-function runOptions(command: string, args: readonly string[], flags: RunFlags, env: NodeJS.ProcessEnv): RunOptions {
+function runOptions(
+  command: string,
+  args: readonly string[],
+  flags: RunFlags,
+  env: NodeJS.ProcessEnv,
+): RunOptions {
   const stateDir = resolve(flags.stateDir ?? defaultStateDir(env));
   return {
     policyFile: flags.config,
@@ -146,7 +188,10 @@ function positive(text: string): number {
   return value;
 }
 
-function parseInjection(text: string, before: Readonly<Record<string, Fault>>): Readonly<Record<string, Fault>> {
+function parseInjection(
+  text: string,
+  before: Readonly<Record<string, Fault>>,
+): Readonly<Record<string, Fault>> {
   const cut = text.lastIndexOf('=');
   const tool = text.slice(0, cut);
   const fault = FAULTS.find((known) => known === text.slice(cut + 1));

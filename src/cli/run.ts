@@ -3,7 +3,7 @@ import type { RunOptions } from '../config/run-options.ts';
 import { runProxy } from '../daemon/run.ts';
 import { createLogger } from './logger.ts';
 import { type CommandIo, wantsColour } from './program.ts';
-import { printDiagnostics } from './validate.ts';
+import { printFaults } from './validate.ts';
 
 export async function run(options: RunOptions, io: CommandIo): Promise<number> {
   const logger = createLogger(options.logLevel, io.stderr, wantsColour(io.stderr, io.env));
@@ -31,11 +31,8 @@ export async function run(options: RunOptions, io: CommandIo): Promise<number> {
       halt: halt.signal,
       // Whatever ends this process, its upstream does not outlive it.
       onUpstream: (kill) => process.on('exit', kill),
-      reportPolicy: (diagnostics) =>
-        printDiagnostics(diagnostics, {
-          err: (text) => void io.stderr.write(text),
-          colour: wantsColour(io.stderr, io.env),
-        }),
+      reportPolicy: (policy) =>
+        printFaults(policy, (text) => void io.stderr.write(text), wantsColour(io.stderr, io.env)),
     });
     if (halt.signal.aborted) return signal === 'SIGINT' ? 130 : 143;
     return code;

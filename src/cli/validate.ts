@@ -6,7 +6,7 @@
  */
 import type { Diagnostic } from '../policy/diagnostic.ts';
 import { clip } from '../policy/values.ts';
-import { loadPolicy } from '../store/load-policy.ts';
+import { type LoadedPolicy, loadPolicy } from '../store/load-policy.ts';
 
 export const EXIT_VALID = 0;
 export const EXIT_INVALID = 78;
@@ -29,7 +29,7 @@ export async function validate(files: string[], options: { json: boolean }, io: 
   const reports: FileReport[] = [];
   for (const file of files) {
     const loaded = await loadPolicy(file);
-    const lines = new TextDecoder().decode(loaded.bytes ?? new Uint8Array()).split('\n');
+    const lines = linesOf(loaded.bytes);
     const report: FileReport = loaded.ok
       ? { file, valid: true, digest: loaded.digest, errors: [], warnings: loaded.warnings }
       : { file, valid: false, digest: null, errors: loaded.diagnostics, warnings: [] };
@@ -52,6 +52,21 @@ function print(report: FileReport, lines: readonly string[], io: ValidateIo): vo
   }
   const count = report.errors.length;
   io.err(`${printable(report.file)}: ${count} ${count === 1 ? 'error' : 'errors'}\n`);
+}
+
+/** The faults of a policy that was to be put in force, as `validate` shows them. */
+export function printFaults(
+  policy: Extract<LoadedPolicy, { ok: false }>,
+  err: (text: string) => void,
+  colour: boolean,
+): void {
+  const lines = linesOf(policy.bytes);
+  for (const error of policy.diagnostics)
+    err(formatDiagnostic(error, 'error', lines[error.line - 1], colour));
+}
+
+function linesOf(bytes: Uint8Array | undefined): readonly string[] {
+  return new TextDecoder().decode(bytes ?? new Uint8Array()).split('\n');
 }
 
 const RED = '\u001b[31m';

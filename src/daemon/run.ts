@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { openDecisionLog } from '../audit/decision-log.ts';
+import { type OpenDecisionLog, type OpenedLog, openDecisionLog } from '../audit/log.ts';
 import { EXIT } from '../config/exit-codes.ts';
 import { MAX_PENDING_REQUESTS, type RunOptions } from '../config/run-options.ts';
 import { lazyCounters } from '../counters/lazy.ts';
@@ -15,10 +15,10 @@ import { openLmdbCounters } from '../counters/lmdb.ts';
 import { createMemoryCounters } from '../counters/memory.ts';
 import type { Counters, PolicyInForce } from '../gate/ports.ts';
 import type { Instant } from '../gate/protocol.ts';
-import type { Diagnostic } from '../policy/diagnostic.ts';
 import { createPool, type Pool } from '../pool/pool.ts';
 import { Session } from '../proxy/session.ts';
-import { loadPolicy, watchPolicy } from '../store/policy-store.ts';
+import { type LoadedPolicy, loadPolicy } from '../store/load-policy.ts';
+import { watchPolicy } from '../store/watch-policy.ts';
 import type { Channel } from '../transport/channel.ts';
 import { streamChannel } from '../transport/stream-channel.ts';
 import { spawnUpstream, type UpstreamProcess } from '../transport/upstream-process.ts';
@@ -40,7 +40,7 @@ export type RunParts = {
   /** Told how to end the upstream at once, for exits that nothing else can catch. */
   readonly onUpstream: (kill: () => void) => void;
   /** Prints the faults of a policy file. */
-  readonly reportPolicy: (diagnostics: readonly Diagnostic[]) => void;
+  readonly reportPolicy: (policy: Extract<LoadedPolicy, { ok: false }>) => void;
 };
 
 /** How long a process is given to leave by itself before it is signalled, and again before it is killed. */
@@ -60,7 +60,7 @@ export async function runProxy(options: RunOptions, parts: RunParts): Promise<nu
   try {
     const loaded = await loadPolicy(options.policyFile);
     if (!loaded.ok) {
-      parts.reportPolicy(loaded.diagnostics);
+      parts.reportPolicy(loaded);
       return EXIT.CONFIG;
     }
     for (const warning of loaded.warnings) logger.warn({ warning }, 'policy warning');
@@ -69,7 +69,7 @@ export async function runProxy(options: RunOptions, parts: RunParts): Promise<nu
       logger.error({ file: options.logFile }, `the decision log cannot be opened: ${opened.detail}`);
       return EXIT.CONFIG;
     }
-    const counters = openCounters(options);
+    const counters = openCounters(options, logger);
     try {
       announce(options, logger);
       return await serve(options, parts, {
@@ -105,7 +105,7 @@ function announce(options: RunOptions, logger: Logger): void {
     );
 }
 
-function openLog(options: RunOptions): ReturnType<typeof openDecisionLog> {
+function openLog(options: RunOptions): OpenedLog {
   try {
     mkdirSync(dirname(options.logFile), { recursive: true, mode: 0o700 });
   } catch (error) {
@@ -114,11 +114,12 @@ function openLog(options: RunOptions): ReturnType<typeof openDecisionLog> {
   return openDecisionLog({ file: options.logFile });
 }
 
-function openCounters(options: RunOptions): Counters & { close(): Promise<void> } {
+function openCounters(options: RunOptions, logger: Logger): Counters & { close(): Promise<void> } {
+  const note = (message: string): void => logger.warn({}, message);
   const server = options.serverName;
   if (options.state === 'memory') return createMemoryCounters({ server, now: Date.now });
   return lazyCounters(() =>
-    openLmdbCounters({ dir: join(options.stateDir, 'counters'), server, now: Date.now }),
+    openLmdbCounters({ dir: join(options.stateDir, 'counters'), server, now: Date.now, note }),
   );
 }
 
@@ -127,11 +128,7 @@ type Rooms = {
   readonly program: unknown;
   readonly digest: string;
   readonly counters: Counters;
-  readonly log: ReturnType<typeof openDecisionLog> extends infer T
-    ? T extends { ok: true; log: infer L }
-      ? L
-      : never
-    : never;
+  readonly log: OpenDecisionLog;
 };
 
 async function serve(options: RunOptions, parts: RunParts, rooms: Rooms): Promise<number> {
@@ -142,26 +139,23 @@ async function serve(options: RunOptions, parts: RunParts, rooms: Rooms): Promis
   // The upstream's sink needs the session, and the session needs the upstream's channel.
   let session: Session | undefined;
   let spoke = false;
+  let stopping = false;
   let upstreamEnded: string | undefined;
   const upstreamClosed = deferred<void>();
-  const spawned = spawnUpstream(
-    { command: options.command, args: options.args },
-    options.maxMessageBytes,
-    {
-      message: (bytes) => {
-        spoke = true;
-        session?.serverMessage(bytes);
-      },
-      oversize: () => session?.serverOversize(),
-      burst: () => session?.burst(),
-      drained: () => session?.drained(),
-      closed: (detail) => {
-        upstreamEnded = detail ?? 'closed its output';
-        session?.upstreamClosed(upstreamEnded);
-        upstreamClosed.resolve();
-      },
+  const spawned = spawnUpstream({ command: options.command, args: options.args }, options.maxMessageBytes, {
+    message: (bytes) => {
+      spoke = true;
+      session?.serverMessage(bytes);
     },
-  );
+    oversize: () => session?.serverOversize(),
+    burst: () => session?.burst(),
+    drained: () => session?.drained(),
+    closed: (detail) => {
+      upstreamEnded = detail ?? 'closed its output';
+      session?.upstreamClosed(upstreamEnded);
+      upstreamClosed.resolve();
+    },
+  });
   let policy: PolicyInForce;
   const started = await spawned;
   if (!started.ok) {
@@ -225,11 +219,12 @@ async function serve(options: RunOptions, parts: RunParts, rooms: Rooms): Promis
   const stopped = aborted(parts.stop);
   const halted = aborted(parts.halt);
   const couldNotStart = upstreamClosed.promise.then(() => {
-    if (upstreamEnded !== undefined) logger.error({}, `the upstream server ${upstreamEnded}`);
+    if (!stopping) logger.error({}, `the upstream server ${upstreamEnded ?? 'ended'}`);
     // One that worked may have left calls to answer and an agent that goes on asking; one that never did is no server.
     return spoke ? new Promise<never>(() => {}) : undefined;
   });
   await Promise.race([agentClosed.promise, stopped, halted, couldNotStart]);
+  stopping = true;
   const diedByItself = upstreamEnded !== undefined;
 
   if (!parts.halt.aborted) {

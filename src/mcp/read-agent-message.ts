@@ -48,7 +48,11 @@ export function readAgentMessage(bytes: Uint8Array, limits: ReadLimits): AgentRe
     reader.end();
   } catch (error) {
     if (!(error instanceof JsonFault)) throw error;
-    return malformed(PARSE_ERROR, `The message holds ${error.message}. Send one JSON-RPC 2.0 object a line.`, null);
+    return malformed(
+      PARSE_ERROR,
+      `The message holds ${error.message}. Send one JSON-RPC 2.0 object a line.`,
+      null,
+    );
   }
   try {
     return classify(envelope, limits);
@@ -68,7 +72,13 @@ function readEnvelope(reader: JsonReader): Envelope {
     if (key === 'id') {
       reader.space();
       envelope.id = readId(reader) ?? null;
-    } else if (key === 'jsonrpc' || key === 'method' || key === 'params' || key === 'result' || key === 'error')
+    } else if (
+      key === 'jsonrpc' ||
+      key === 'method' ||
+      key === 'params' ||
+      key === 'result' ||
+      key === 'error'
+    )
       envelope[key] = reader.value();
     else reader.value();
   });
@@ -85,7 +95,8 @@ function errorId(envelope: Envelope): RequestId | null | undefined {
 
 function classify(envelope: Envelope, limits: ReadLimits): AgentReading {
   const { id, method, params, result, error } = envelope;
-  const refuse = (code: number, message: string): MalformedMessage => malformed(code, message, errorId(envelope));
+  const refuse = (code: number, message: string): MalformedMessage =>
+    malformed(code, message, errorId(envelope));
   if (envelope.jsonrpc !== '2.0') return refuse(INVALID_REQUEST, 'The member "jsonrpc" must be "2.0".');
   if (id === null)
     return refuse(
@@ -94,7 +105,10 @@ function classify(envelope: Envelope, limits: ReadLimits): AgentReading {
     );
   if (result !== undefined || error !== undefined) {
     if (method !== undefined || params !== undefined || (result !== undefined && error !== undefined))
-      return refuse(INVALID_REQUEST, 'The message is a request and an answer, or an answer of two kinds, at once.');
+      return refuse(
+        INVALID_REQUEST,
+        'The message is a request and an answer, or an answer of two kinds, at once.',
+      );
     if (id === undefined) return refuse(INVALID_REQUEST, 'An answer must carry the id of what it answers.');
     if (kindOf(result ?? error ?? null) !== 'object')
       return refuse(INVALID_REQUEST, 'The result or error of an answer must be an object.');
@@ -152,7 +166,10 @@ function readCall(
       tool: name,
     };
   if (task !== undefined && kindOf(task) !== 'object')
-    return { ...refuse(INVALID_PARAMS, `The member "task" must be an object, not ${article(task)}.`), tool: name };
+    return {
+      ...refuse(INVALID_PARAMS, `The member "task" must be an object, not ${article(task)}.`),
+      tool: name,
+    };
   return {
     kind: 'call',
     id,
@@ -176,7 +193,8 @@ function readNotification(
   }
   if (method === 'notifications/progress') {
     const token = idOf(params['progressToken']);
-    if (token === undefined) return refuse(INVALID_PARAMS, 'A progress notification must carry a progress token.');
+    if (token === undefined)
+      return refuse(INVALID_PARAMS, 'A progress notification must carry a progress token.');
     return { kind: 'notification', method, progressToken: token };
   }
   return { kind: 'notification', method };
@@ -188,5 +206,11 @@ function article(value: JsonValue): string {
 }
 
 function malformed(code: number, message: string, id: RequestId | null | undefined): MalformedMessage {
-  return { kind: 'malformed', reason: 'malformed_message', code, message, ...(id === undefined ? {} : { id }) };
+  return {
+    kind: 'malformed',
+    reason: 'malformed_message',
+    code,
+    message,
+    ...(id === undefined ? {} : { id }),
+  };
 }

@@ -166,7 +166,12 @@ function classify(
   if (method !== undefined) {
     if (outcome !== undefined) fault('a method and a result at once');
     if (id !== undefined)
-      return { kind: 'request', id, method, ...(parts.metaToken === undefined ? {} : { progressToken: parts.metaToken }) };
+      return {
+        kind: 'request',
+        id,
+        method,
+        ...(parts.metaToken === undefined ? {} : { progressToken: parts.metaToken }),
+      };
     return {
       kind: 'notification',
       method,

@@ -5,16 +5,24 @@
  * Work is done in bursts: all messages of one read are handed to the evaluator together, all decisions that come
  * back together are put on record in one write, and what follows from them leaves in one write to each side.
  */
-import { applyCuts } from '../mcp/apply-cuts.ts';
-import { mayBeOther } from '../mcp/order-hint.ts';
-import { cancelledNotification, replyBytes } from '../mcp/replies.ts';
-import { readServerMessage } from '../mcp/read-server-message.ts';
-import type { ReadLimits } from '../mcp/limits.ts';
+
 import type { Decision } from '../decision/decision.ts';
 import type { ServerReading } from '../decision/verdict.ts';
 import { createGate, type GateState, step } from '../gate/gate.ts';
-import type { Counters, DecisionLog, Evaluator, JobOutcome, LogOutcome, PolicyInForce } from '../gate/ports.ts';
+import type {
+  Counters,
+  DecisionLog,
+  Evaluator,
+  JobOutcome,
+  LogOutcome,
+  PolicyInForce,
+} from '../gate/ports.ts';
 import type { Effect, GateEvent, GateOptions, Instant } from '../gate/protocol.ts';
+import { applyCuts } from '../mcp/apply-cuts.ts';
+import type { ReadLimits } from '../mcp/limits.ts';
+import { mayBeOther } from '../mcp/order-hint.ts';
+import { readServerMessage } from '../mcp/read-server-message.ts';
+import { cancelledNotification, replyBytes } from '../mcp/replies.ts';
 import type { Channel } from '../transport/channel.ts';
 
 export type SessionOptions = {
@@ -25,7 +33,7 @@ export type SessionOptions = {
 };
 
 export type SessionParts = {
-  readonly evaluator: Evaluator & { reportFailure(session: string, tool: string): void };
+  readonly evaluator: Evaluator;
   readonly counters: Counters;
   readonly log: DecisionLog;
   readonly clock: () => Instant;
@@ -161,7 +169,7 @@ export class Session {
 
   /** Something came in from outside a burst. */
   #event(event: GateEvent): void {
-    if (!this.#inBurst && !this.#settleScheduled) this.#now = this.#parts.clock();
+    this.#now = this.#parts.clock();
     this.#apply(event);
     this.#settleSoon();
   }
@@ -232,16 +240,9 @@ export class Session {
     const done = (outcome: JobOutcome): void => {
       this.#jobs -= 1;
       this.#jobBytes -= bytes.length;
-      this.#noteFailure(kind, outcome);
       this.#event({ type: 'evaluated', seq, outcome });
     };
     this.#parts.evaluator.submit({ kind, bytes, policy, session: this.#options.gate.session, done });
-  }
-
-  /** A read that follows a failed evaluation names the tool that the failure is charged to. */
-  #noteFailure(kind: 'judge' | 'read', outcome: JobOutcome): void {
-    if (kind !== 'read' || outcome.kind !== 'verdict' || outcome.verdict.kind !== 'call') return;
-    this.#parts.evaluator.reportFailure(this.#options.gate.session, outcome.verdict.tool);
   }
 
   /** Goes on with an answer: at once where it is there, otherwise when it comes. */
@@ -252,7 +253,7 @@ export class Session {
     }
     // FAIL-CLOSED: a store that breaks its word is a store that is not there.
     void answer.catch(broken).then((value) => {
-      if (!this.#inBurst && !this.#settleScheduled) this.#now = this.#parts.clock();
+      this.#now = this.#parts.clock();
       goOn(value);
       this.#settleSoon();
     });
@@ -271,7 +272,13 @@ export class Session {
     const done = (outcome: JobOutcome): void => {
       this.#event({ type: 'server_read', sseq, reading: asServerReading(outcome) });
     };
-    this.#parts.evaluator.submit({ kind: 'server', bytes, policy, session: this.#options.gate.session, done });
+    this.#parts.evaluator.submit({
+      kind: 'server',
+      bytes,
+      policy,
+      session: this.#options.gate.session,
+      done,
+    });
   }
 
   /** Ends the burst under way, or starts and ends one of its own in a microtask. */

@@ -10,12 +10,13 @@ export type LineSink = {
 };
 
 const LF = 0x0a;
+const NOTHING = Buffer.alloc(0);
 
 export class LineFramer {
   readonly #maxBytes: number;
   readonly #sink: LineSink;
-  /** The beginning of a message whose end has not come. */
-  #parts: Buffer[] = [];
+  /** The beginning of a message whose end has not come: the first `#held` bytes. */
+  #buffer: Buffer = NOTHING;
   #held = 0;
   #skipping = false;
 
@@ -36,7 +37,11 @@ export class LineFramer {
   }
 
   end(): void {
-    this.#parts = [];
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.#buffer = NOTHING;
     this.#held = 0;
   }
 
@@ -46,17 +51,25 @@ export class LineFramer {
       this.#skip();
       return;
     }
-    // One byte at a time must not cost a buffer each, nor pin the chunk each came in.
-    const last = this.#parts.at(-1);
-    if (part.length < 1024 && last !== undefined && last.length < 65_536)
-      this.#parts[this.#parts.length - 1] = Buffer.concat([last, part]);
-    else this.#parts.push(part);
-    this.#held += part.length;
+    this.#append(part);
+  }
+
+  /** Grows by doubling, so that a message that comes a byte at a time costs no more than one that comes whole. */
+  #append(part: Buffer): void {
+    const needed = this.#held + part.length;
+    if (needed > this.#buffer.length) {
+      const grown = Buffer.allocUnsafe(
+        Math.min(this.#maxBytes, Math.max(needed, 2 * this.#buffer.length, 256)),
+      );
+      this.#buffer.copy(grown, 0, 0, this.#held);
+      this.#buffer = grown;
+    }
+    part.copy(this.#buffer, this.#held);
+    this.#held = needed;
   }
 
   #skip(): void {
-    this.#parts = [];
-    this.#held = 0;
+    this.#forget();
     this.#skipping = true;
     this.#sink.oversize();
   }
@@ -73,9 +86,9 @@ export class LineFramer {
     }
     let line = rest;
     if (this.#held > 0) {
-      line = Buffer.concat([...this.#parts, rest], this.#held + rest.length);
-      this.#parts = [];
-      this.#held = 0;
+      this.#append(rest);
+      line = this.#buffer.subarray(0, this.#held);
+      this.#forget();
     }
     if (!isBlank(line)) this.#sink.line(line);
   }

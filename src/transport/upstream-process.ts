@@ -65,7 +65,8 @@ function startFailure(command: string, error: NodeJS.ErrnoException): string {
 
 function join(child: ChildProcess, maxBytes: number, sink: ChannelSink): UpstreamProcess {
   const { pid, stdin, stdout } = child;
-  if (pid === undefined || stdin === null || stdout === null) throw new Error('a started process has no pipes');
+  if (pid === undefined || stdin === null || stdout === null)
+    throw new Error('a started process has no pipes');
 
   const gone = new Promise<string>((resolve) => {
     child.once('exit', (code, signal) => {

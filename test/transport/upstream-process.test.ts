@@ -4,7 +4,11 @@ import { describe, test } from 'node:test';
 import type { ChannelSink } from '../../src/transport/channel.ts';
 import { spawnUpstream, type UpstreamProcess } from '../../src/transport/upstream-process.ts';
 
-type Heard = { readonly messages: string[]; readonly closed: Promise<string | null>; readonly first: Promise<string> };
+type Heard = {
+  readonly messages: string[];
+  readonly closed: Promise<string | null>;
+  readonly first: Promise<string>;
+};
 
 function listener(): { sink: ChannelSink; heard: Heard } {
   const messages: string[] = [];
@@ -87,17 +91,17 @@ describe('an upstream process', () => {
   });
 
   test('that ignores the end of its stdin and SIGTERM is killed, with what it started', async () => {
-      const { upstream, heard } = await start(`
+    const { upstream, heard } = await start(`
         const { spawn } = require('node:child_process');
         process.on('SIGTERM', () => {});
         const child = spawn(process.execPath, ['-e', 'process.on("SIGTERM", () => {}); process.stdout.write("up"); setInterval(() => {}, 1e6)'], { stdio: ['ignore', 'pipe', 'ignore'] });
         child.stdout.once('data', () => process.stdout.write(child.pid + '\\n'));
         setInterval(() => {}, 1e6);`);
-      const grandchild = Number(await heard.first);
-      assert.ok(isAlive(grandchild));
-      await upstream.stop(50);
-      assert.equal(await heard.closed, 'was ended by SIGKILL');
-      await untilDead(grandchild);
+    const grandchild = Number(await heard.first);
+    assert.ok(isAlive(grandchild));
+    await upstream.stop(50);
+    assert.equal(await heard.closed, 'was ended by SIGKILL');
+    await untilDead(grandchild);
   });
 
   test('leaves nothing behind that it started when it ends by itself', async () => {

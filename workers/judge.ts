@@ -1,0 +1,88 @@
+/**
+ * What a lane does with a message: reads it strictly and, where it is a tool call, has the policy rule on it. Pure,
+ * but for the faults that an operator rehearses. Whatever it throws is a failed evaluation.
+ */
+import type { ServerReading, Verdict } from '../src/decision/verdict.ts';
+import type { JobKind } from '../src/gate/ports.ts';
+import { type AgentCall, readAgentMessage } from '../src/mcp/read-agent-message.ts';
+import { readServerMessage } from '../src/mcp/read-server-message.ts';
+import { evaluate, isVisible, nameStanding, type PreparedPolicy, prepare } from '../src/policy/evaluate.ts';
+import type { Program } from '../src/policy/program.ts';
+import { compileRegex } from '../src/policy/regex.ts';
+import { isSpecifiedName } from '../src/policy/tool-name.ts';
+import type { Injection, Injections } from '../src/pool/wire.ts';
+import type { IsSuspect, LaneJudge } from './serve-lane.ts';
+
+type Loaded = { readonly policy: PreparedPolicy; readonly injections: ReadonlyMap<string, Injection> };
+
+export function createJudge(): LaneJudge {
+  const policies = new Map<number, Loaded>();
+  const loaded = (handle: number): Loaded => {
+    const found = policies.get(handle);
+    // FAIL-CLOSED: no policy, no judgement.
+    if (found === undefined) throw new Error('no policy of that handle');
+    return found;
+  };
+  return {
+    load(handle: number, program: unknown, injections: Injections) {
+      // INVARIANT: only programs that the policy room compiled are loaded.
+      const policy = prepare(program as Program, compileRegex);
+      policies.set(handle, { policy, injections: new Map(Object.entries(injections)) });
+    },
+    unload: (handle) => void policies.delete(handle),
+    judge(kind: JobKind, bytes: Uint8Array, handle: number, isSuspect: IsSuspect, cursor: Int32Array) {
+      if (kind === 'server') return readServer(bytes, loaded(handle).policy);
+      const reading = readAgentMessage(bytes, {});
+      if (reading.kind !== 'call') return reading;
+      return judgeCall(reading, kind, loaded(handle), isSuspect, cursor);
+    },
+  };
+}
+
+function readServer(bytes: Uint8Array, policy: PreparedPolicy): ServerReading {
+  return readServerMessage(bytes, {}, (tool) => isVisible(policy, tool));
+}
+
+function judgeCall(
+  { args, ...call }: AgentCall,
+  kind: 'judge' | 'read',
+  { policy, injections }: Loaded,
+  isSuspect: IsSuspect,
+  cursor: Int32Array,
+): Verdict {
+  const standing = nameStanding(policy, call.tool);
+  if (standing === 'look_alike')
+    return {
+      kind: 'malformed',
+      reason: 'malformed_message',
+      code: -32602,
+      message:
+        'The tool name is not one that the policy names, but some servers would take it for one: it differs only by case, spaces or Unicode form, or is no name. Use the exact name from the tool list.',
+      ...(call.id === null ? {} : { id: call.id }),
+      tool: call.tool,
+    };
+  const read: Verdict =
+    standing === 'other' && !isSpecifiedName(call.tool) ? { ...call, unusualName: true } : call;
+  if (kind === 'read') return read;
+  if (isSuspect(call.tool)) return { ...read, suspect: 'probation' };
+  const injection = injections.get(call.tool);
+  if (injection !== undefined) rehearse(injection);
+  return { ...read, ruling: evaluate(policy, { tool: call.tool, args }, cursor) };
+}
+
+/** Brings the fault about for real: what is rehearsed is what would happen. */
+function rehearse(injection: Injection): void {
+  switch (injection) {
+    case 'hang':
+      for (;;);
+    case 'crash':
+      process.exit(1);
+      return;
+    case 'throw':
+      throw new Error('a rehearsed error');
+    case 'oom': {
+      const hoard: unknown[] = [];
+      for (;;) hoard.push(new Array(1024).fill(hoard.length));
+    }
+  }
+}
