@@ -48,6 +48,8 @@ export function send(state: GateState, message: Message, now: Instant): void {
 
 export function forward(state: GateState, message: Message, now: Instant): void {
   state.effects.push({ type: 'forward', seq: message.seq });
+  const token = message.progressToken;
+  if (token !== null) state.deniedTokens.forget(token);
   if (message.id === null) {
     // Nothing ever answers it, so its outcome stays unknown.
     settle(state, message, 'commit');
@@ -56,10 +58,7 @@ export function forward(state: GateState, message: Message, now: Instant): void 
   }
   message.phase = 'pending';
   message.heardUs = now.us;
-  if (message.progressToken !== null) {
-    state.deniedTokens.forget(message.progressToken);
-    state.byToken.set(message.progressToken, message);
-  }
+  if (token !== null) state.byToken.set(token, message);
   if (message.method !== OPEN_ENDED) state.silent.append(message);
 }
 
