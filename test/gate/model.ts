@@ -321,6 +321,8 @@ export class Model {
     check(found === expected, 'P1/P4/P9', `message ${fact.seq} is decided as ${expected}, found ${found}`);
     check(decision.policyDigest === fact.policy.digest, 'P5', 'a decision names the policy it was made under');
     check(decision.requestId === idOrNull(fact), 'P7', 'a decision names its request');
+    const holds = decision.effect === 'allow' && fact.reserveOutcome?.kind === 'reserved' ? (fact.reservation ?? undefined) : undefined;
+    check(decision.reservation === holds, 'P6', `the decision on ${fact.seq} names the reservation it holds`);
     fact.records.push(decision);
     fact.recording = true;
     if (decision.effect === 'allow') this.#takeSlot(fact);
