@@ -17,7 +17,7 @@ import {
   UPSTREAM_UNAVAILABLE,
   upstreamGone,
 } from './refusals.ts';
-import { type Failure, type GateState, idKey, type Message } from './state.ts';
+import { emit, type Failure, type GateState, idKey, type Message } from './state.ts';
 
 const CANCEL = 'notifications/cancelled';
 const PROGRESS = 'notifications/progress';
@@ -32,7 +32,7 @@ export function onAgentMessage(state: GateState, seq: number, ordered: boolean, 
   arrive(state, message);
   if (message.late) message.phase = 'reading';
   const kind = message.late ? 'read' : 'judge';
-  state.effects.push({ type: 'evaluate', seq, kind, policy: message.policy.handle });
+  emit(state, { type: 'evaluate', seq, kind, policy: message.policy.handle });
 }
 
 export function onAgentOversize(state: GateState, seq: number, maxBytes: number, now: Instant): void {
@@ -47,7 +47,7 @@ export function onAgentOversize(state: GateState, seq: number, maxBytes: number,
 function enter(state: GateState, seq: number, ordered: boolean, now: Instant): Message | null {
   // FAIL-CLOSED: two messages under one number could be taken for each other.
   if (seq <= state.lastSeq) {
-    state.effects.push({ type: 'note', level: 'error', message: `agent message ${seq} came twice` });
+    emit(state, { type: 'note', level: 'error', message: `agent message ${seq} came twice` });
     return null;
   }
   state.lastSeq = seq;
@@ -104,7 +104,7 @@ export function onEvaluated(state: GateState, message: Message, outcome: JobOutc
     // Whom to answer, and about which tool, is known only from reading it.
     message.phase = 'reading';
     const { seq, policy } = message;
-    state.effects.push({ type: 'evaluate', seq, kind: 'read', policy: policy.handle });
+    emit(state, { type: 'evaluate', seq, kind: 'read', policy: policy.handle });
     return true;
   }
   leaveUnread(message);
@@ -165,12 +165,20 @@ function isCallInDisguise(state: GateState, message: Message, now: Instant): boo
   return true;
 }
 
-function onNotification(state: GateState, message: Message, verdict: NotificationVerdict, now: Instant): void {
+function onNotification(
+  state: GateState,
+  message: Message,
+  verdict: NotificationVerdict,
+  now: Instant,
+): void {
   message.kind = 'notification';
   message.method = verdict.method;
   if (isCallInDisguise(state, message, now)) return;
   const token = verdict.progressToken ?? null;
-  if (verdict.method === CANCEL || (verdict.method === PROGRESS && token !== null && !isServersToken(state, token))) {
+  if (
+    verdict.method === CANCEL ||
+    (verdict.method === PROGRESS && token !== null && !isServersToken(state, token))
+  ) {
     // It may be about a call that is not read yet, and that is denied.
     message.cancels = verdict.cancels ?? null;
     message.about = token;
@@ -191,7 +199,7 @@ function onResponse(state: GateState, message: Message, id: string, now: Instant
   const key = idKey(id);
   if (state.serverRequests.get(key)?.id !== id) {
     const text = 'an answer of the agent to no pending request of the server was dropped';
-    state.effects.push({ type: 'note', level: 'warn', message: text });
+    emit(state, { type: 'note', level: 'warn', message: text });
     drop(state, message);
     return;
   }

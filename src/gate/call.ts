@@ -25,11 +25,14 @@ import {
   UPSTREAM_UNAVAILABLE,
   upstreamGone,
 } from './refusals.ts';
-import type { Failure, GateState, Message } from './state.ts';
+import { emit, type Failure, type GateState, type Message } from './state.ts';
 
 export type CallVerdict = Extract<Verdict, { kind: 'call' }>;
 
-const NOT_JUDGED: Failure = { reason: 'evaluation_error', detail: 'the evaluator read it and gave no ruling' };
+const NOT_JUDGED: Failure = {
+  reason: 'evaluation_error',
+  detail: 'the evaluator read it and gave no ruling',
+};
 
 export function onCall(state: GateState, message: Message, verdict: CallVerdict, now: Instant): void {
   message.kind = 'call';
@@ -63,7 +66,7 @@ export function onCall(state: GateState, message: Message, verdict: CallVerdict,
     message.ruling = ruling;
     message.phase = 'reserving';
     message.reservation = state.options.newId();
-    state.effects.push({
+    emit(state, {
       type: 'reserve',
       seq: message.seq,
       reservation: message.reservation,
@@ -77,7 +80,7 @@ export function onCall(state: GateState, message: Message, verdict: CallVerdict,
   }
   message.ruling = ruling;
   message.phase = 'peeking';
-  state.effects.push({ type: 'peek', seq: message.seq, obligations: ruling.earlier });
+  emit(state, { type: 'peek', seq: message.seq, obligations: ruling.earlier });
 }
 
 /** What stands against the call apart from the policy's ruling. */
@@ -101,14 +104,24 @@ function blockedBy(state: GateState, message: Message): Refusal | null {
 }
 
 /** Answers `reserve` and `peek`. */
-export function onReserved(state: GateState, message: Message, outcome: ReserveOutcome, now: Instant): boolean {
+export function onReserved(
+  state: GateState,
+  message: Message,
+  outcome: ReserveOutcome,
+  now: Instant,
+): boolean {
   const { ruling } = message;
   if (ruling === null) return false;
   if (message.phase === 'peeking' && ruling.effect === 'deny') {
     message.ruling = null;
     // Where the counters cannot be read the denial stands as it is.
     const limited = outcome.kind === 'refused';
-    conclude(state, message, limited ? limitRefusal(outcome, ruling.earlier, now.wallMs, true) : ruling.denial, now);
+    conclude(
+      state,
+      message,
+      limited ? limitRefusal(outcome, ruling.earlier, now.wallMs, true) : ruling.denial,
+      now,
+    );
     return true;
   }
   if (message.phase !== 'reserving' || ruling.effect !== 'allow') return false;
@@ -148,7 +161,7 @@ function record(state: GateState, message: Message, id: string, outcome: Outcome
   }
   message.decision = decisionOf(state, message, id, outcome, now);
   message.phase = 'recording';
-  state.effects.push({ type: 'record', seq: message.seq, decision: message.decision });
+  emit(state, { type: 'record', seq: message.seq, decision: message.decision });
 }
 
 /** What is wrong with the protocol or the connection is a JSON-RPC error; what is wrong with the call, a tool result. */
@@ -167,13 +180,25 @@ function errorCodeFor({ reason }: Outcome): number {
 }
 
 /** Puts on record that a message is refused, and answers it with an error where `answerTo` says whom. */
-export function refuse(state: GateState, message: Message, code: number, refusal: Refusal, now: Instant): void {
+export function refuse(
+  state: GateState,
+  message: Message,
+  code: number,
+  refusal: Refusal,
+  now: Instant,
+): void {
   const { mode, failMode } = state.options;
   message.errorCode = code;
   record(state, message, state.options.newId(), decide({ ...refusal, final: true }, mode, failMode), now);
 }
 
-export function refuseAsMalformed(state: GateState, message: Message, code: number, text: string, now: Instant): void {
+export function refuseAsMalformed(
+  state: GateState,
+  message: Message,
+  code: number,
+  text: string,
+  now: Instant,
+): void {
   refuse(state, message, code, { reason: 'malformed_message', message: text }, now);
 }
 
@@ -182,7 +207,7 @@ export function onRecorded(state: GateState, message: Message, outcome: LogOutco
   if (message.phase !== 'recording' || decision === null) return false;
   if (outcome.kind === 'unavailable') {
     const text = `the decision log cannot be written: ${outcome.detail}`;
-    state.effects.push({ type: 'note', level: 'error', message: text });
+    emit(state, { type: 'note', level: 'error', message: text });
   }
   if (decision.effect !== 'allow') {
     answerDenied(state, message, decision);
@@ -209,7 +234,7 @@ function answerDenied(state: GateState, message: Message, decision: Decision): v
     errorCode === 0 && answerTo !== null
       ? { kind: 'denial', id: answerTo, decision }
       : errorReply(answerTo, errorCode, decision);
-  state.effects.push({ type: 'reply', reply });
+  emit(state, { type: 'reply', reply });
 }
 
 function errorReply(id: Reply['id'], code: number, decision: Decision): Reply {
@@ -225,7 +250,13 @@ function isInjected(state: GateState, tool: string): boolean {
 
 type Draft = { -readonly [K in keyof Decision]: Decision[K] };
 
-function decisionOf(state: GateState, message: Message, id: string, outcome: Outcome, now: Instant): Decision {
+function decisionOf(
+  state: GateState,
+  message: Message,
+  id: string,
+  outcome: Outcome,
+  now: Instant,
+): Decision {
   const { options } = state;
   const decision: Draft = {
     id,

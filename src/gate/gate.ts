@@ -11,7 +11,7 @@ import { endOpenEnded, failAllPending, failSilent, sayDrained } from './pending.
 import type { PolicyInForce } from './ports.ts';
 import type { Effect, GateEvent, GateOptions, Instant } from './protocol.ts';
 import { arrived, onServerMessage, onServerOversize } from './server.ts';
-import { createState, type GateState } from './state.ts';
+import { createState, emit, type GateState } from './state.ts';
 
 export type { GateState };
 
@@ -22,8 +22,7 @@ export function createGate(options: GateOptions, policy: PolicyInForce): GateSta
 /** Changes `state`. The effects are to be carried out in their order. */
 export function step(state: GateState, event: GateEvent, now: Instant): Effect[] {
   // A fresh list each time: the driver may step again while it still carries out the last one.
-  const effects: Effect[] = [];
-  state.effects = effects;
+  state.effects = null;
   switch (event.type) {
     case 'agent_message':
       onAgentMessage(state, event.seq, event.ordered, now);
@@ -60,7 +59,9 @@ export function step(state: GateState, event: GateEvent, now: Instant): Effect[]
       break;
   }
   if (state.draining) sayDrained(state);
-  return effects;
+  const { effects } = state;
+  state.effects = null;
+  return effects ?? [];
 }
 
 type Answer = Extract<GateEvent, { type: 'evaluated' | 'reserved' | 'recorded' }>;
@@ -81,7 +82,7 @@ function answered(state: GateState, event: Answer, now: Instant): boolean {
 
 /** FAIL-CLOSED: an answer that was not asked for, or came twice, changes nothing. */
 function unexpected(state: GateState, what: string): void {
-  state.effects.push({ type: 'note', level: 'error', message: `an event came that nothing waited for: ${what}` });
+  emit(state, { type: 'note', level: 'error', message: `an event came that nothing waited for: ${what}` });
 }
 
 function close(state: GateState, detail: string, now: Instant): void {

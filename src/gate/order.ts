@@ -65,7 +65,8 @@ export class Held {
     for (;;) {
       let child = 2 * at + 1;
       if (child >= heap.length) break;
-      if (child + 1 < heap.length && (heap[child + 1] as Message).seq < (heap[child] as Message).seq) child += 1;
+      if (child + 1 < heap.length && (heap[child + 1] as Message).seq < (heap[child] as Message).seq)
+        child += 1;
       if ((heap[child] as Message).seq >= last.seq) break;
       heap[at] = heap[child] as Message;
       at = child;

@@ -6,12 +6,18 @@
  */
 import type { DenyReason } from '../decision/reason.ts';
 import type { RequestId } from '../decision/verdict.ts';
+import type { Refusal } from './decide.ts';
 import { mayGo } from './order.ts';
 import type { Settlement } from './ports.ts';
 import type { Instant } from './protocol.ts';
-import type { Refusal } from './decide.ts';
-import { DAEMON_UNAVAILABLE, SHUTTING_DOWN, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE, upstreamGone } from './refusals.ts';
-import { type GateState, idKey, type Message } from './state.ts';
+import {
+  DAEMON_UNAVAILABLE,
+  SHUTTING_DOWN,
+  UPSTREAM_TIMEOUT,
+  UPSTREAM_UNAVAILABLE,
+  upstreamGone,
+} from './refusals.ts';
+import { emit, type GateState, idKey, type Message } from './state.ts';
 
 /** Stays open until one side ends it (MCP 2026-07-28), so silence on it means nothing. */
 const OPEN_ENDED = 'subscriptions/listen';
@@ -47,7 +53,7 @@ export function send(state: GateState, message: Message, now: Instant): void {
 }
 
 export function forward(state: GateState, message: Message, now: Instant): void {
-  state.effects.push({ type: 'forward', seq: message.seq });
+  emit(state, { type: 'forward', seq: message.seq });
   const token = message.progressToken;
   if (token !== null) state.deniedTokens.forget(token);
   if (message.id === null) {
@@ -64,13 +70,13 @@ export function forward(state: GateState, message: Message, now: Instant): void 
 
 /** The message goes nowhere. */
 export function drop(state: GateState, message: Message): void {
-  state.effects.push({ type: 'drop', seq: message.seq });
+  emit(state, { type: 'drop', seq: message.seq });
   finish(state, message);
 }
 
 export function settle(state: GateState, message: Message, settlement: Settlement): void {
   if (message.reservation === null) return;
-  state.effects.push({ type: 'settle', reservation: message.reservation, settlement });
+  emit(state, { type: 'settle', reservation: message.reservation, settlement });
   message.reservation = null;
 }
 
@@ -91,7 +97,7 @@ export function finish(state: GateState, message: Message): void {
 
 export function replyError(state: GateState, id: RequestId, code: number, refusal: Refusal): void {
   const { reason, message } = refusal;
-  state.effects.push({ type: 'reply', reply: { kind: 'error', id, code, reason, message } });
+  emit(state, { type: 'reply', reply: { kind: 'error', id, code, reason, message } });
 }
 
 /** The pending request with exactly this id. */
@@ -119,7 +125,13 @@ export function heard(state: GateState, token: RequestId, now: Instant): void {
 }
 
 /** Ends a request whose outcome is unknown: its sender is told, unless it cancelled, and what it took stays taken. */
-export function failPending(state: GateState, message: Message, code: number, reason: DenyReason, text: string): void {
+export function failPending(
+  state: GateState,
+  message: Message,
+  code: number,
+  reason: DenyReason,
+  text: string,
+): void {
   if (message.id === null) return;
   settle(state, message, 'commit');
   if (!message.cancelled) replyError(state, message.id, code, { reason, message: text });
@@ -134,7 +146,7 @@ export function failSilent(state: GateState, now: Instant): void {
     const { id } = m;
     const tell = !m.cancelled && m.method !== NOT_CANCELLABLE && state.closed === null;
     failPending(state, m, UPSTREAM_TIMEOUT, 'upstream_timeout', text);
-    if (id !== null && tell) state.effects.push({ type: 'cancel_upstream', id });
+    if (id !== null && tell) emit(state, { type: 'cancel_upstream', id });
   }
 }
 
@@ -145,7 +157,8 @@ export function failAllPending(state: GateState): void {
   const gone = upstreamGone(state.closed);
   const text = `${gone.message}; whether this request was carried out is unknown`;
   for (const message of [...state.messages.values()]) {
-    if (message.phase === 'pending') failPending(state, message, UPSTREAM_UNAVAILABLE, 'upstream_unavailable', text);
+    if (message.phase === 'pending')
+      failPending(state, message, UPSTREAM_UNAVAILABLE, 'upstream_unavailable', text);
   }
   state.serverRequests.clear();
 }
@@ -155,8 +168,14 @@ export function endOpenEnded(state: GateState): void {
   for (const message of [...state.messages.values()]) {
     if (message.phase !== 'pending' || message.line !== null || message.id === null) continue;
     const { id } = message;
-    failPending(state, message, DAEMON_UNAVAILABLE, SHUTTING_DOWN.reason, 'Portcullis is shutting down, which ends this subscription');
-    if (state.closed === null) state.effects.push({ type: 'cancel_upstream', id });
+    failPending(
+      state,
+      message,
+      DAEMON_UNAVAILABLE,
+      SHUTTING_DOWN.reason,
+      'Portcullis is shutting down, which ends this subscription',
+    );
+    if (state.closed === null) emit(state, { type: 'cancel_upstream', id });
   }
 }
 
@@ -168,5 +187,5 @@ export function sayDrained(state: GateState): void {
     finish(state, message);
   }
   state.drained = true;
-  state.effects.push({ type: 'drained' });
+  emit(state, { type: 'drained' });
 }

@@ -89,7 +89,9 @@ export type Counters = {
    * burst together, since a store's transaction costs more than what is done in it. One outcome a request. May
    * answer at once (the embedded stores) or later.
    */
-  reserve(requests: readonly ReserveRequest[]): readonly ReserveOutcome[] | Promise<readonly ReserveOutcome[]>;
+  reserve(
+    requests: readonly ReserveRequest[],
+  ): readonly ReserveOutcome[] | Promise<readonly ReserveOutcome[]>;
   /** The outcome `reserve` would have for one request, taking nothing. */
   peek(obligations: readonly Obligation[]): ReserveOutcome | Promise<ReserveOutcome>;
   settle(reservation: string, settlement: Settlement): void;
@@ -102,6 +104,8 @@ export type DecisionLog = {
   commit(): LogOutcome | Promise<LogOutcome>;
 };
 
-export type LogOutcome = { readonly kind: 'recorded' } | { readonly kind: 'unavailable'; readonly detail: string };
+export type LogOutcome =
+  | { readonly kind: 'recorded' }
+  | { readonly kind: 'unavailable'; readonly detail: string };
 
 export type { Decision, Obligation, RuleRef };

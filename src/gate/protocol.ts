@@ -45,7 +45,11 @@ export type GateEvent =
   | { readonly type: 'server_message'; readonly sseq: number }
   | { readonly type: 'server_oversize'; readonly sseq: number; readonly maxBytes: number }
   /** `failed`: the message could not be read in time. */
-  | { readonly type: 'server_read'; readonly sseq: number; readonly reading: ServerReading | { readonly kind: 'failed'; readonly detail: string } }
+  | {
+      readonly type: 'server_read';
+      readonly sseq: number;
+      readonly reading: ServerReading | { readonly kind: 'failed'; readonly detail: string };
+    }
   | { readonly type: 'upstream_closed'; readonly detail: string }
   | { readonly type: 'policy'; readonly policy: PolicyInForce }
   /** Stop taking calls; `drained` follows when nothing is owed any more. */
@@ -54,8 +58,18 @@ export type GateEvent =
   | { readonly type: 'tick' };
 
 export type Effect =
-  | { readonly type: 'evaluate'; readonly seq: number; readonly kind: 'judge' | 'read'; readonly policy: number }
-  | { readonly type: 'reserve'; readonly seq: number; readonly reservation: string; readonly obligations: readonly Obligation[] }
+  | {
+      readonly type: 'evaluate';
+      readonly seq: number;
+      readonly kind: 'judge' | 'read';
+      readonly policy: number;
+    }
+  | {
+      readonly type: 'reserve';
+      readonly seq: number;
+      readonly reservation: string;
+      readonly obligations: readonly Obligation[];
+    }
   | { readonly type: 'peek'; readonly seq: number; readonly obligations: readonly Obligation[] }
   | { readonly type: 'settle'; readonly reservation: string; readonly settlement: Settlement }
   | { readonly type: 'record'; readonly seq: number; readonly decision: Decision }

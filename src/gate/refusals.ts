@@ -34,10 +34,12 @@ export const UNUSUAL_NAME: Refusal = {
   message:
     "the tool's name holds characters that the MCP specification does not allow and the server has not listed exactly this name; list the tools first (tools/list), or have the operator name it in the policy",
 };
-export const ID_IN_USE = 'the id of this request is that of another one in flight; give every request an id of its own';
+export const ID_IN_USE =
+  'the id of this request is that of another one in flight; give every request an id of its own';
 export const LOG_UNAVAILABLE: Refusal = {
   reason: 'log_unavailable',
-  message: 'the decision log cannot be written, so nothing is let through; tell the operator, or try again later',
+  message:
+    'the decision log cannot be written, so nothing is let through; tell the operator, or try again later',
 };
 
 export function tooManyPending(max: number): Refusal {
@@ -52,7 +54,10 @@ export function upstreamGone(detail: string): Refusal {
 
 export function failureRefusal(failure: Failure, injected: boolean): Refusal {
   const rehearsed = injected ? ' (a rehearsed fault: the operator asked for it with --inject)' : '';
-  return { reason: failure.reason, message: `${WHAT_FAILED[failure.reason]}: ${clip(failure.detail)}${rehearsed}` };
+  return {
+    reason: failure.reason,
+    message: `${WHAT_FAILED[failure.reason]}: ${clip(failure.detail)}${rehearsed}`,
+  };
 }
 
 const WHAT_FAILED: Readonly<Record<Failure['reason'], string>> = {
@@ -84,7 +89,11 @@ export function limitRefusal(
     : `its condition on the counter ${quoted(name)} does not hold, with ${used} in this ${window}; ${when}`;
   const reason: DenyReason = isLimit ? 'limit_reached' : 'rule_denied';
   const message = `rule ${quoted(rule.rule)}: ${what}`;
-  const refusal: Refusal = { reason, message: onDeny === undefined ? message : `${onDeny} (${message})`, rule };
+  const refusal: Refusal = {
+    reason,
+    message: onDeny === undefined ? message : `${onDeny} (${message})`,
+    rule,
+  };
   return {
     ...refusal,
     ...(onDeny === undefined ? {} : { onDeny }),
@@ -108,7 +117,9 @@ function limits(obligation: Obligation, all: readonly Obligation[], peeked: bool
   if (obligation.test.op !== 'lt' && obligation.test.op !== 'lte') return false;
   if (peeked) return true;
   const { tool, index } = obligation.rule;
-  return all.some((other) => other.kind === 'reserve' && other.rule.tool === tool && other.rule.index === index);
+  return all.some(
+    (other) => other.kind === 'reserve' && other.rule.tool === tool && other.rule.index === index,
+  );
 }
 
 function boundsOf(obligation: Obligation): string {

@@ -3,7 +3,7 @@ import type { ServerReading } from '../decision/verdict.ts';
 import { failAllPending, failPending, finish, heard, pendingById, settle } from './pending.ts';
 import type { Instant } from './protocol.ts';
 import { clip, UPSTREAM_UNAVAILABLE } from './refusals.ts';
-import { type GateState, idKey, type Message, type ServerArrival } from './state.ts';
+import { emit, type GateState, idKey, type Message, type ServerArrival } from './state.ts';
 
 const LIST = 'tools/list';
 const PROGRESS = 'notifications/progress';
@@ -14,8 +14,9 @@ type Notification = Extract<ServerReading, { kind: 'notification' }>;
 
 export function onServerMessage(state: GateState, sseq: number, now: Instant): void {
   if (!arrives(state, sseq)) return;
-  if (state.closed !== null) arrived(state, sseq, { kind: 'failed', detail: 'the server was gone already' }, now);
-  else state.effects.push({ type: 'read_server', sseq, policy: state.policy.handle });
+  if (state.closed !== null)
+    arrived(state, sseq, { kind: 'failed', detail: 'the server was gone already' }, now);
+  else emit(state, { type: 'read_server', sseq, policy: state.policy.handle });
 }
 
 export function onServerOversize(state: GateState, sseq: number, maxBytes: number, now: Instant): void {
@@ -28,7 +29,7 @@ function arrives(state: GateState, sseq: number): boolean {
     state.lastSseq = sseq;
     return true;
   }
-  state.effects.push({ type: 'note', level: 'error', message: `server message ${sseq} came out of turn` });
+  emit(state, { type: 'note', level: 'error', message: `server message ${sseq} came out of turn` });
   return false;
 }
 
@@ -81,14 +82,14 @@ function onResponse(state: GateState, sseq: number, response: Response): void {
 
 function relayAnswer(state: GateState, sseq: number, { listing }: Response, message: Message): void {
   if (listing === undefined) {
-    state.effects.push({ type: 'relay', sseq });
+    emit(state, { type: 'relay', sseq });
     return;
   }
   // A dry run changes nothing that the agent sees.
-  state.effects.push(state.options.mode === 'dry_run' ? { type: 'relay', sseq } : { type: 'relay', sseq, listing });
+  emit(state, state.options.mode === 'dry_run' ? { type: 'relay', sseq } : { type: 'relay', sseq, listing });
   if (message.method !== LIST || state.announced.add(listing.names)) return;
   const text = 'the server lists more tools than are remembered; those with unusual names may be denied';
-  state.effects.push({ type: 'note', level: 'warn', message: text });
+  emit(state, { type: 'note', level: 'warn', message: text });
 }
 
 function onRequest(state: GateState, sseq: number, { id, progressToken }: Request): void {
@@ -102,7 +103,7 @@ function onRequest(state: GateState, sseq: number, { id, progressToken }: Reques
     return;
   }
   state.serverRequests.set(key, { id, progressToken: progressToken ?? null });
-  state.effects.push({ type: 'relay', sseq });
+  emit(state, { type: 'relay', sseq });
 }
 
 function onNotification(state: GateState, sseq: number, notification: Notification, now: Instant): void {
@@ -112,7 +113,7 @@ function onNotification(state: GateState, sseq: number, notification: Notificati
     const key = idKey(cancels);
     if (state.serverRequests.get(key)?.id === cancels) state.serverRequests.delete(key);
   }
-  state.effects.push({ type: 'relay', sseq });
+  emit(state, { type: 'relay', sseq });
 }
 
 function onNonsense(state: GateState, sseq: number, why: string, id: string | undefined): void {
@@ -125,5 +126,5 @@ function onNonsense(state: GateState, sseq: number, why: string, id: string | un
 }
 
 function discard(state: GateState, sseq: number, why: string): void {
-  state.effects.push({ type: 'discard', sseq, why });
+  emit(state, { type: 'discard', sseq, why });
 }

@@ -81,8 +81,8 @@ export type ServerArrival = ServerReading | { readonly kind: 'failed' | 'oversiz
 export type GateState = {
   readonly options: GateOptions;
   policy: PolicyInForce;
-  /** What the step under way asks for. */
-  effects: Effect[];
+  /** What the step under way asks for so far. */
+  effects: Effect[] | null;
   lastSeq: number;
   readonly messages: Map<number, Message>;
   /** Requests in flight by `idKey`: at most one each, from the reading of its id until its answer. */
@@ -121,7 +121,7 @@ export function createState(options: GateOptions, policy: PolicyInForce): GateSt
   return {
     options,
     policy,
-    effects: [],
+    effects: null,
     lastSeq: 0,
     messages: new Map(),
     byId: new Map(),
@@ -160,4 +160,10 @@ export function idKey(id: RequestId): string {
     // FAIL-CLOSED: not a canonical spelling, so it equals nothing but itself.
     return id;
   }
+}
+
+/** Adds an effect to the step's. Most steps have one, and an array that grows by `push` from empty makes room for many. */
+export function emit(state: GateState, effect: Effect): void {
+  if (state.effects === null) state.effects = [effect];
+  else state.effects.push(effect);
 }

@@ -26,7 +26,12 @@ const REFUSED: ReserveOutcome = {
   asked: '1',
   retryAtMs: START_MS + 1_800_000,
 };
-const FAILURES = ['evaluation_timeout', 'evaluation_error', 'evaluation_crash', 'evaluation_out_of_memory'] as const;
+const FAILURES = [
+  'evaluation_timeout',
+  'evaluation_error',
+  'evaluation_crash',
+  'evaluation_out_of_memory',
+] as const;
 
 describe('an allowed call', () => {
   test('is judged, recorded and forwarded, each only after the one before', () => {
@@ -157,7 +162,10 @@ describe('a denied call', () => {
     rig.assertEmpty();
   });
 
-  for (const outcome of [{ kind: 'reserved', id: '' }, { kind: 'unavailable', detail: 'gone' }] as const) {
+  for (const outcome of [
+    { kind: 'reserved', id: '' },
+    { kind: 'unavailable', detail: 'gone' },
+  ] as const) {
     test(`keeps its own denial when looking says ${outcome.kind}`, () => {
       const rig = new Rig();
       const { seq } = rig.send(call('7', { ruling: deny({}, [READ]) }));
@@ -185,7 +193,11 @@ describe('a limit', () => {
 
   const own: typeof READ = { ...READ, rule: RESERVE.rule };
   for (const [what, obligations, reason] of [
-    ['a condition on a counter that other rules raise is a rule that says no', [READ, RESERVE], 'rule_denied'],
+    [
+      'a condition on a counter that other rules raise is a rule that says no',
+      [READ, RESERVE],
+      'rule_denied',
+    ],
     ['a bound that is passed before anything is added is a limit', [own, RESERVE], 'limit_reached'],
     ['a condition alone is a rule that says no', [READ], 'rule_denied'],
   ] as const) {
@@ -244,7 +256,10 @@ describe('a failed evaluation', () => {
       rig.failed(seq, reason);
       const effects = rig.judged(seq, unjudged('7'));
       const decision = decisionIn(effects);
-      assert.deepEqual([decision.effect, decision.reason, decision.failure], ['allow', 'failed_open', reason]);
+      assert.deepEqual(
+        [decision.effect, decision.reason, decision.failure],
+        ['allow', 'failed_open', reason],
+      );
       assert.equal(decision.reservation, undefined);
       assert.deepEqual(types(rig.recorded(seq)), ['forward']);
       assert.deepEqual(types(rig.answer('7')), ['relay']);
@@ -290,7 +305,13 @@ describe('a failed evaluation', () => {
     const rig = new Rig({ failMode: 'open' });
     const seq = rig.arrive();
     rig.failed(seq, 'evaluation_crash');
-    const effects = rig.judged(seq, { kind: 'malformed', reason: 'malformed_message', code: -32700, message: 'no', id: null });
+    const effects = rig.judged(seq, {
+      kind: 'malformed',
+      reason: 'malformed_message',
+      code: -32700,
+      message: 'no',
+      id: null,
+    });
     assert.equal(decisionIn(effects).reason, 'malformed_message');
     assert.deepEqual(types(rig.recorded(seq)), ['drop', 'reply']);
   });
@@ -312,10 +333,17 @@ describe('a call without a ruling', () => {
     assert.deepEqual([decisionIn(effects).effect, decisionIn(effects).reason], ['deny', 'quarantined']);
   });
 
-  for (const verdict of [unjudged('7'), unjudged('7', { suspect: 'probation' }), call('7', { suspect: 'probation' })]) {
+  for (const verdict of [
+    unjudged('7'),
+    unjudged('7', { suspect: 'probation' }),
+    call('7', { suspect: 'probation' }),
+  ]) {
     test(`is a failed evaluation (${verdict.suspect ?? 'nothing suspected'}, ${verdict.ruling === undefined ? 'no ruling' : 'ruled all the same'})`, () => {
       const { effects } = new Rig().send(verdict);
-      assert.deepEqual([decisionIn(effects).effect, decisionIn(effects).reason], ['deny', 'evaluation_error']);
+      assert.deepEqual(
+        [decisionIn(effects).effect, decisionIn(effects).reason],
+        ['deny', 'evaluation_error'],
+      );
     });
   }
 });
@@ -323,20 +351,34 @@ describe('a call without a ruling', () => {
 describe('a tool with an unusual name', () => {
   const list = (rig: Rig, names: readonly string[], method = 'tools/list'): void => {
     rig.send({ kind: 'request', id: '"list"', method });
-    rig.server({ kind: 'response', id: '"list"', outcome: 'result', listing: { names, cuts: [], hidden: 0 } });
+    rig.server({
+      kind: 'response',
+      id: '"list"',
+      outcome: 'result',
+      listing: { names, cuts: [], hidden: 0 },
+    });
   };
 
   test('is denied until the server has listed exactly this name, in every mode', () => {
     for (const options of [{}, { failMode: 'open' }, { mode: 'dry_run' }] as const) {
       const rig = new Rig(options);
       const before = rig.send(call('1', { tool: 'pay/out', unusualName: true }));
-      assert.deepEqual([decisionIn(before.effects).effect, decisionIn(before.effects).reason], ['deny', 'malformed_message']);
+      assert.deepEqual(
+        [decisionIn(before.effects).effect, decisionIn(before.effects).reason],
+        ['deny', 'malformed_message'],
+      );
       assert.match(decisionIn(before.effects).message, /tools\/list.*policy/);
       const reply = replyIn(rig.recorded(before.seq));
       assert.ok(reply.kind === 'error' && reply.code === -32602);
       list(rig, ['Pay/out', 'pay/out']);
-      assert.equal(decisionIn(rig.send(call('2', { tool: 'pay/out', unusualName: true })).effects).effect, 'allow');
-      assert.equal(decisionIn(rig.send(call('3', { tool: 'pay/out ', unusualName: true })).effects).effect, 'deny');
+      assert.equal(
+        decisionIn(rig.send(call('2', { tool: 'pay/out', unusualName: true })).effects).effect,
+        'allow',
+      );
+      assert.equal(
+        decisionIn(rig.send(call('3', { tool: 'pay/out ', unusualName: true })).effects).effect,
+        'deny',
+      );
     }
   });
 
@@ -344,7 +386,10 @@ describe('a tool with an unusual name', () => {
     const rig = new Rig({ failMode: 'open' });
     const seq = rig.arrive();
     rig.failed(seq, 'evaluation_crash');
-    assert.equal(decisionIn(rig.judged(seq, unjudged('1', { unusualName: true }))).reason, 'malformed_message');
+    assert.equal(
+      decisionIn(rig.judged(seq, unjudged('1', { unusualName: true }))).reason,
+      'malformed_message',
+    );
   });
 
   test('is not announced by a list that answers something else or nothing', () => {
@@ -352,12 +397,18 @@ describe('a tool with an unusual name', () => {
     list(rig, ['pay/out'], 'resources/list');
     const reading = { kind: 'response', id: '99', outcome: 'result' } as const;
     rig.server({ ...reading, listing: { names: ['pay/out'], cuts: [], hidden: 0 } });
-    assert.equal(decisionIn(rig.send(call('1', { tool: 'pay/out', unusualName: true })).effects).effect, 'deny');
+    assert.equal(
+      decisionIn(rig.send(call('1', { tool: 'pay/out', unusualName: true })).effects).effect,
+      'deny',
+    );
   });
 
   test('is forgotten beyond ten thousand names or a mebibyte of them, so memory stays bounded', () => {
     const many = new Rig();
-    list(many, Array.from({ length: 10_001 }, (_, i) => `n ${i}`));
+    list(
+      many,
+      Array.from({ length: 10_001 }, (_, i) => `n ${i}`),
+    );
     assert.equal(many.gate.announced.has('n 9999'), true);
     assert.equal(many.gate.announced.has('n 10000'), false);
     assert.equal(only(many.all, 'note').level, 'warn');
@@ -436,7 +487,9 @@ describe('a dry run', () => {
   });
 
   test('still refuses look-alikes', () => {
-    const { effects } = new Rig({ mode: 'dry_run' }).send(call('1', { ruling: deny({ reason: 'malformed_message' }) }));
+    const { effects } = new Rig({ mode: 'dry_run' }).send(
+      call('1', { ruling: deny({ reason: 'malformed_message' }) }),
+    );
     assert.equal(decisionIn(effects).effect, 'deny');
   });
 });

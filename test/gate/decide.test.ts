@@ -40,7 +40,10 @@ describe('a decision', () => {
       for (const mode of ['enforce', 'dry_run'] as const) {
         const outcome = decide(refusal, mode, 'open');
         if (FAILURES.includes(reason)) {
-          assert.deepEqual([outcome.effect, outcome.reason, outcome.failure], ['allow', 'failed_open', reason]);
+          assert.deepEqual(
+            [outcome.effect, outcome.reason, outcome.failure],
+            ['allow', 'failed_open', reason],
+          );
           assert.match(outcome.message, /fail mode is open.*why/);
         } else if (mode === 'enforce') assert.deepEqual([outcome.effect, outcome.reason], ['deny', reason]);
       }
@@ -48,8 +51,10 @@ describe('a decision', () => {
 
     test(`${NEVER_REHEARSED.includes(reason) ? 'denies' : 'lets through'} for ${reason} in a dry run`, () => {
       const outcome = decide(refusal, 'dry_run', 'closed');
-      if (NEVER_REHEARSED.includes(reason)) assert.deepEqual([outcome.effect, outcome.reason], ['deny', reason]);
-      else assert.deepEqual([outcome.effect, outcome.reason, outcome.wouldDeny], ['allow', 'allowed', reason]);
+      if (NEVER_REHEARSED.includes(reason))
+        assert.deepEqual([outcome.effect, outcome.reason], ['deny', reason]);
+      else
+        assert.deepEqual([outcome.effect, outcome.reason, outcome.wouldDeny], ['allow', 'allowed', reason]);
     });
 
     test(`denies for ${reason} in every mode where it is final`, () => {
@@ -70,7 +75,11 @@ describe('a decision', () => {
   });
 
   test("holds the rule's own words before what was wrong, once", () => {
-    const refusal = { reason: 'rule_denied' as const, message: 'the amount is too high', onDeny: 'Ask a human.' };
+    const refusal = {
+      reason: 'rule_denied' as const,
+      message: 'the amount is too high',
+      onDeny: 'Ask a human.',
+    };
     assert.equal(decide(refusal, 'enforce', 'closed').message, 'Ask a human. (the amount is too high)');
     const composed = { ...refusal, message: 'Ask a human. (the amount is too high)' };
     assert.equal(decide(composed, 'enforce', 'closed').message, 'Ask a human. (the amount is too high)');

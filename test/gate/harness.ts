@@ -13,7 +13,11 @@ export type CallVerdict = Extract<Verdict, { kind: 'call' }>;
 export const START_MS = Date.UTC(2026, 0, 1, 10, 30, 0);
 export const ALLOW: Ruling = { effect: 'allow', obligations: [] };
 export const RULE = { tool: 'pay', rule: 'small amounts', index: 0 };
-export const DENIAL: Denial = { reason: 'rule_denied', message: 'rule "small amounts": "amount" must be at most 5', rule: RULE };
+export const DENIAL: Denial = {
+  reason: 'rule_denied',
+  message: 'rule "small amounts": "amount" must be at most 5',
+  rule: RULE,
+};
 
 export function deny(denial: Partial<Denial> = {}, earlier: readonly Obligation[] = []): Ruling {
   return { effect: 'deny', denial: { ...DENIAL, ...denial }, earlier };
@@ -44,7 +48,10 @@ export function call(id: string | null, more: Partial<Omit<CallVerdict, 'id'>> =
 }
 
 /** A call that was read and not judged. */
-export function unjudged(id: string | null, more: Partial<Omit<CallVerdict, 'id' | 'ruling'>> = {}): CallVerdict {
+export function unjudged(
+  id: string | null,
+  more: Partial<Omit<CallVerdict, 'id' | 'ruling'>> = {},
+): CallVerdict {
   return { kind: 'call', id, tool: 'pay', ...more };
 }
 
@@ -95,7 +102,13 @@ export class Rig {
   }
 
   failed(seq: number, reason: Extract<JobOutcome, { kind: 'failure' }>['reason']): Effect[] {
-    return this.outcome(seq, { kind: 'failure', reason, detail: 'what happened', queueUs: 5, evaluationUs: 6 });
+    return this.outcome(seq, {
+      kind: 'failure',
+      reason,
+      detail: 'what happened',
+      queueUs: 5,
+      evaluationUs: 6,
+    });
   }
 
   outcome(seq: number, outcome: JobOutcome): Effect[] {
@@ -146,7 +159,15 @@ export class Rig {
   assertEmpty(): void {
     const g = this.gate;
     assert.deepEqual(
-      [g.messages.size, g.byId.size, g.byToken.size, g.slots, g.held.size, g.waiting.size, g.serverReadings.size],
+      [
+        g.messages.size,
+        g.byId.size,
+        g.byToken.size,
+        g.slots,
+        g.held.size,
+        g.waiting.size,
+        g.serverReadings.size,
+      ],
       [0, 0, 0, 0, 0, 0, 0],
       'messages, ids, tokens, slots, held, waiting, readings',
     );

@@ -1,15 +1,40 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Verdict } from '../../src/decision/verdict.ts';
-import { ALLOW, call, decisionIn, deny, LIMITED, LOST, only, READ, Rig, replyIn, types, unjudged } from './harness.ts';
+import {
+  ALLOW,
+  call,
+  decisionIn,
+  deny,
+  LIMITED,
+  LOST,
+  only,
+  READ,
+  Rig,
+  replyIn,
+  types,
+  unjudged,
+} from './harness.ts';
 
 const request = (id: string, method = 'ping'): Verdict => ({ kind: 'request', id, method });
-const notification = (method = 'notifications/roots/list_changed'): Verdict => ({ kind: 'notification', method });
-const cancels = (id: string): Verdict => ({ kind: 'notification', method: 'notifications/cancelled', cancels: id });
-const progress = (progressToken: string): Verdict => ({ kind: 'notification', method: 'notifications/progress', progressToken });
+const notification = (method = 'notifications/roots/list_changed'): Verdict => ({
+  kind: 'notification',
+  method,
+});
+const cancels = (id: string): Verdict => ({
+  kind: 'notification',
+  method: 'notifications/cancelled',
+  cancels: id,
+});
+const progress = (progressToken: string): Verdict => ({
+  kind: 'notification',
+  method: 'notifications/progress',
+  progressToken,
+});
 
 /** The numbers of the forwarded messages, in the order of their forwarding. */
-const order = (rig: Rig): number[] => rig.all.flatMap((effect) => (effect.type === 'forward' ? [effect.seq] : []));
+const order = (rig: Rig): number[] =>
+  rig.all.flatMap((effect) => (effect.type === 'forward' ? [effect.seq] : []));
 
 describe('a message that is no call', () => {
   test('is forwarded at once and not recorded', () => {
@@ -32,7 +57,13 @@ describe('a message that is no call', () => {
 });
 
 describe('a malformed message', () => {
-  const malformed = (more: object): Verdict => ({ kind: 'malformed', reason: 'malformed_message', code: -32700, message: 'not JSON', ...more });
+  const malformed = (more: object): Verdict => ({
+    kind: 'malformed',
+    reason: 'malformed_message',
+    code: -32700,
+    message: 'not JSON',
+    ...more,
+  });
 
   for (const [what, more, answered] of [
     ['with an id is answered under it', { id: '7' }, '7'],
@@ -45,7 +76,10 @@ describe('a malformed message', () => {
         const { seq, effects } = rig.send(malformed({ ...more, tool: 'pay' }));
         assert.deepEqual(types(effects), ['record']);
         const decision = decisionIn(effects);
-        assert.deepEqual([decision.effect, decision.reason, decision.tool], ['deny', 'malformed_message', 'pay']);
+        assert.deepEqual(
+          [decision.effect, decision.reason, decision.tool],
+          ['deny', 'malformed_message', 'pay'],
+        );
         const done = rig.recorded(seq);
         assert.deepEqual(types(done), answered === undefined ? ['drop'] : ['drop', 'reply']);
         if (answered !== undefined) {
@@ -226,7 +260,8 @@ describe('the order', () => {
     const rig = new Rig();
     const first = rig.arrive(true);
     const behind = Array.from({ length: 300 }, () => rig.arrive(true));
-    for (const seq of [...behind].sort((a, b) => ((a * 7919) % 307) - ((b * 7919) % 307))) rig.judged(seq, notification());
+    for (const seq of [...behind].sort((a, b) => ((a * 7919) % 307) - ((b * 7919) % 307)))
+      rig.judged(seq, notification());
     rig.judged(first, notification());
     assert.deepEqual(order(rig), [first, ...behind]);
     rig.assertEmpty();
@@ -383,7 +418,10 @@ describe('progress that the agent reports', () => {
     const unread = rig.arrive(false);
     const { effects } = rig.send(progress('5'));
     assert.deepEqual(effects, []);
-    assert.deepEqual(types(rig.judged(unread, call('1', { ruling: deny(), progressToken: '5' }))), ['record', 'drop']);
+    assert.deepEqual(types(rig.judged(unread, call('1', { ruling: deny(), progressToken: '5' }))), [
+      'record',
+      'drop',
+    ]);
   });
 
   test('passes at once under a token that the server chose, though a denied call has the same', () => {
@@ -407,7 +445,11 @@ describe('progress that the agent reports', () => {
     for (let i = 0; i < 1025; i++) rig.send(call(String(i), { ruling: deny(), progressToken: String(i) }));
     assert.deepEqual(types(rig.send(progress('0')).effects), ['forward']);
     assert.deepEqual(types(rig.send(progress('1')).effects), ['drop']);
-    assert.deepEqual(types(rig.send(progress(`"${'x'.repeat(2000)}"`)).effects), ['drop'], 'too long to be kept');
+    assert.deepEqual(
+      types(rig.send(progress(`"${'x'.repeat(2000)}"`)).effects),
+      ['drop'],
+      'too long to be kept',
+    );
   });
 });
 
@@ -427,11 +469,21 @@ describe('an event that nothing waits for', () => {
   test('changes nothing', () => {
     const rig = new Rig();
     const seq = rig.forwarded('1');
-    for (const effects of [rig.recorded(seq), rig.judged(seq, call('1')), rig.reserved(seq), rig.recorded(77)]) {
+    for (const effects of [
+      rig.recorded(seq),
+      rig.judged(seq, call('1')),
+      rig.reserved(seq),
+      rig.recorded(77),
+    ]) {
       assert.deepEqual(types(effects), ['note']);
     }
     assert.deepEqual(types(rig.do({ type: 'agent_message', seq, ordered: false })), ['note']);
-    assert.deepEqual(types(rig.do({ type: 'server_read', sseq: 5, reading: { kind: 'response', id: '1', outcome: 'result' } })), ['note']);
+    assert.deepEqual(
+      types(
+        rig.do({ type: 'server_read', sseq: 5, reading: { kind: 'response', id: '1', outcome: 'result' } }),
+      ),
+      ['note'],
+    );
     assert.deepEqual(types(rig.do({ type: 'server_message', sseq: 5 })), ['note']);
     const other = rig.arrive();
     assert.deepEqual(types(rig.recorded(other)), ['note']);

@@ -6,52 +6,29 @@
 import type { Decision } from '../../src/decision/decision.ts';
 import type { DenyReason } from '../../src/decision/reason.ts';
 import type { RequestId, ServerReading, Verdict } from '../../src/decision/verdict.ts';
-import type { JobOutcome, LogOutcome, PolicyInForce, ReserveOutcome, Settlement } from '../../src/gate/ports.ts';
+import type { JobOutcome, PolicyInForce, Settlement } from '../../src/gate/ports.ts';
 import type { Effect, GateEvent, GateOptions, Instant } from '../../src/gate/protocol.ts';
+import {
+  broken,
+  type Call,
+  check,
+  type Fact,
+  factOf,
+  HARD,
+  holdsId,
+  idOf,
+  idOrNull,
+  isCleared,
+  isOver,
+  isUnread,
+  methodOf,
+  reasonAgainst,
+  summary,
+  text,
+  tokenOf,
+  Violation,
+} from './fact.ts';
 
-export class Violation extends Error {}
-
-/** One message of the agent's, with all that happened to it. */
-export type Fact = {
-  readonly seq: number;
-  readonly ordered: boolean;
-  readonly policy: PolicyInForce;
-  readonly late: boolean;
-  oversize: boolean;
-  /** What was asked of the evaluator and has not been answered. */
-  evaluating: 'judge' | 'read' | null;
-  judgedOnce: boolean;
-  failure: DenyReason | null;
-  /** The verdict, and whether it came from judging rather than reading alone. */
-  verdict: Verdict | null;
-  judged: boolean;
-  unreadable: boolean;
-  duplicate: boolean;
-  /** No answer of the server's or the agent's was pending under it when it was read. */
-  stray: boolean;
-  announced: boolean;
-  /** A notification about another request, which waits aside until all before it is read. */
-  waits: boolean;
-  asked: 'peek' | 'reserve' | null;
-  reserveOutcome: ReserveOutcome | null;
-  reservation: string | null;
-  settled: Settlement | null;
-  records: Decision[];
-  recording: boolean;
-  /** How the last record ended. */
-  logged: LogOutcome | null;
-  /** A cancellation took hold before it was forwarded. */
-  calledOff: boolean;
-  cancelled: boolean;
-  slot: boolean;
-  fate: 'open' | 'forwarded' | 'dropped';
-  /** With the upstream, which owes an answer. */
-  pending: boolean;
-  heardUs: number;
-  answers: number;
-};
-
-type Call = Extract<Verdict, { kind: 'call' }>;
 type Arrival = ServerReading | { readonly kind: 'failed' | 'oversize'; readonly detail: string };
 
 const LISTEN = 'subscriptions/listen';
@@ -109,7 +86,11 @@ export class Model {
     switch (event.type) {
       case 'agent_message':
       case 'agent_oversize':
-        this.#arrive(event.seq, event.type === 'agent_message' && event.ordered, event.type === 'agent_oversize');
+        this.#arrive(
+          event.seq,
+          event.type === 'agent_message' && event.ordered,
+          event.type === 'agent_oversize',
+        );
         break;
       case 'evaluated':
         this.#evaluated(this.fact(event.seq), event.outcome);
@@ -162,37 +143,7 @@ export class Model {
   // ---- what comes in
 
   #arrive(seq: number, ordered: boolean, oversize: boolean): void {
-    const fact: Fact = {
-      seq,
-      ordered,
-      policy: this.#policy,
-      late: this.#draining,
-      oversize,
-      evaluating: null,
-      judgedOnce: false,
-      failure: null,
-      verdict: null,
-      judged: false,
-      unreadable: false,
-      duplicate: false,
-      stray: false,
-      announced: false,
-      waits: false,
-      asked: null,
-      reserveOutcome: null,
-      reservation: null,
-      settled: null,
-      records: [],
-      recording: false,
-      logged: null,
-      calledOff: false,
-      cancelled: false,
-      slot: false,
-      fate: 'open',
-      pending: false,
-      heardUs: 0,
-      answers: 0,
-    };
+    const fact = factOf(seq, ordered, oversize, this.#policy, this.#draining);
     this.facts.push(fact);
     this.#live.push(fact);
   }
@@ -213,7 +164,8 @@ export class Model {
     }
     fact.verdict = verdict;
     fact.waits = this.#waits(verdict);
-    if (verdict.kind === 'request' && !fact.duplicate && !fact.late && !this.#closed) fact.slot = this.#hasRoom(fact);
+    if (verdict.kind === 'request' && !fact.duplicate && !fact.late && !this.#closed)
+      fact.slot = this.#hasRoom(fact);
     if (verdict.kind === 'response') {
       fact.stray = this.serverPending.get(text(verdict.id))?.id !== verdict.id;
       if (!fact.stray) this.serverPending.delete(text(verdict.id));
@@ -253,40 +205,69 @@ export class Model {
       case 'reply':
         return this.#reply(effect);
       case 'read_server':
-        check(effect.policy === this.#policy.handle, 'P5', 'a server message is read under the policy in force');
+        check(
+          effect.policy === this.#policy.handle,
+          'P5',
+          'a server message is read under the policy in force',
+        );
         return;
       case 'relay':
       case 'discard':
         return this.#serverEffect(effect);
       case 'cancel_upstream':
-        check(this.#timedOut.delete(effect.id) && !this.#closed, 'P3', `${effect.id} is cancelled upstream, having timed out`);
+        check(
+          this.#timedOut.delete(effect.id) && !this.#closed,
+          'P3',
+          `${effect.id} is cancelled upstream, having timed out`,
+        );
         return;
       case 'drained':
         return this.#sayDrained();
       case 'note':
-        check(!effect.message.includes('nothing waited for'), 'the driver', `is in step with the gate: ${effect.message}`);
+        check(
+          !effect.message.includes('nothing waited for'),
+          'the driver',
+          `is in step with the gate: ${effect.message}`,
+        );
         return;
     }
   }
 
   #evaluate(fact: Fact, { kind, policy }: Extract<Effect, { type: 'evaluate' }>): void {
-    check(policy === fact.policy.handle, 'P5', `message ${fact.seq} is judged under the policy in force when it came`);
+    check(
+      policy === fact.policy.handle,
+      'P5',
+      `message ${fact.seq} is judged under the policy in force when it came`,
+    );
     check(fact.evaluating === null && fact.verdict === null, 'P1', 'a message is evaluated once at a time');
     if (kind === 'judge') check(!fact.judgedOnce && !fact.late, 'P1', 'a message is judged once');
-    else check(fact.late || fact.failure !== null, 'P4', 'a reading alone is for what failed or came too late');
+    else
+      check(fact.late || fact.failure !== null, 'P4', 'a reading alone is for what failed or came too late');
     fact.judgedOnce = true;
     fact.evaluating = kind;
   }
 
   #ask(fact: Fact, effect: Extract<Effect, { type: 'reserve' | 'peek' }>): void {
     const ruling = fact.verdict?.kind === 'call' ? fact.verdict.ruling : undefined;
-    check(fact.judged && ruling !== undefined && fact.asked === null && fact.records.length === 0, 'P6', 'counters are asked once, about a ruling');
+    check(
+      fact.judged && ruling !== undefined && fact.asked === null && fact.records.length === 0,
+      'P6',
+      'counters are asked once, about a ruling',
+    );
     fact.asked = effect.type;
     if (effect.type === 'peek') {
-      check(ruling?.effect === 'deny' && ruling.earlier === effect.obligations, 'P6', "it peeks at earlier rules' reads");
+      check(
+        ruling?.effect === 'deny' && ruling.earlier === effect.obligations,
+        'P6',
+        "it peeks at earlier rules' reads",
+      );
       return;
     }
-    check(ruling?.effect === 'allow' && ruling.obligations === effect.obligations, 'P6', "it reserves the ruling's obligations");
+    check(
+      ruling?.effect === 'allow' && ruling.obligations === effect.obligations,
+      'P6',
+      "it reserves the ruling's obligations",
+    );
     check(!this.#closed, 'P6', 'nothing is reserved for a dead upstream');
     fact.reservation = effect.reservation;
     this.#takeSlot(fact);
@@ -296,32 +277,60 @@ export class Model {
     if (fact.slot || idOf(fact) === null) return;
     fact.slot = true;
     const slots = this.#live.filter((other) => other.slot && !isOver(other)).length;
-    check(slots <= this.#options.maxPending, 'the bound', `${slots} requests are owed of ${this.#options.maxPending}`);
+    check(
+      slots <= this.#options.maxPending,
+      'the bound',
+      `${slots} requests are owed of ${this.#options.maxPending}`,
+    );
   }
 
   #settle(reservation: string, settlement: Settlement): void {
     const fact = this.facts.find((one) => one.reservation === reservation);
     if (fact === undefined) throw new Violation(`P6: ${reservation} was never reserved`);
-    check(fact.reserveOutcome?.kind === 'reserved', 'P6', `${reservation} is settled only once it is reserved`);
+    check(
+      fact.reserveOutcome?.kind === 'reserved',
+      'P6',
+      `${reservation} is settled only once it is reserved`,
+    );
     check(fact.settled === null, 'P6', `${reservation} is settled once`);
-    check(settlement === 'commit' ? fact.fate === 'forwarded' : true, 'P6', `${reservation} is kept only for a call that was sent`);
+    check(
+      settlement === 'commit' ? fact.fate === 'forwarded' : true,
+      'P6',
+      `${reservation} is kept only for a call that was sent`,
+    );
     fact.settled = settlement;
   }
 
   #record(fact: Fact, decision: Decision): void {
-    check(!fact.recording && fact.fate === 'open', 'P7', `one record at a time, before the effect (${fact.seq})`);
+    check(
+      !fact.recording && fact.fate === 'open',
+      'P7',
+      `one record at a time, before the effect (${fact.seq})`,
+    );
     const [before] = fact.records;
     const expected = this.#expected(fact);
     if (before === undefined) check(fact.logged === null, 'P7', 'a first record');
     else {
-      const amends = before.effect === 'allow' && fact.records.length === 1 && fact.logged?.kind === 'recorded';
-      check(amends && decision.id === before.id && decision.effect === 'deny', 'P7', `a second record takes an allow back (${fact.seq})`);
+      const amends =
+        before.effect === 'allow' && fact.records.length === 1 && fact.logged?.kind === 'recorded';
+      check(
+        amends && decision.id === before.id && decision.effect === 'deny',
+        'P7',
+        `a second record takes an allow back (${fact.seq})`,
+      );
     }
     const found = summary(decision.effect, decision.reason, decision.wouldDeny, decision.failure);
     check(found === expected, 'P1/P4/P9', `message ${fact.seq} is decided as ${expected}, found ${found}`);
-    check(decision.policyDigest === fact.policy.digest, 'P5', 'a decision names the policy it was made under');
+    check(
+      decision.policyDigest === fact.policy.digest,
+      'P5',
+      'a decision names the policy it was made under',
+    );
     check(decision.requestId === idOrNull(fact), 'P7', 'a decision names its request');
-    const holds = decision.effect === 'allow' && fact.reserveOutcome?.kind === 'reserved' ? (fact.reservation ?? undefined) : undefined;
+    const holds =
+      decision.effect === 'allow' && fact.reserveOutcome?.kind === 'reserved'
+        ? (fact.reservation ?? undefined)
+        : undefined;
     check(decision.reservation === holds, 'P6', `the decision on ${fact.seq} names the reservation it holds`);
     fact.records.push(decision);
     fact.recording = true;
@@ -358,7 +367,9 @@ export class Model {
     if (this.#closed) return denied('upstream_unavailable');
     if (!this.#hasRoom(fact)) return denied('overload');
     if (against === null) return summary('allow', 'allowed');
-    return failed && failMode === 'open' ? summary('allow', 'failed_open', undefined, against) : summary('allow', 'allowed', against);
+    return failed && failMode === 'open'
+      ? summary('allow', 'failed_open', undefined, against)
+      : summary('allow', 'allowed', against);
   }
 
   #hasRoom(fact: Fact): boolean {
@@ -374,11 +385,20 @@ export class Model {
     if (verdict === null || fact.oversize || verdict.kind === 'malformed' || fact.duplicate) {
       throw new Violation(`P1: message ${seq} was not read as something to forward`);
     }
-    check(!this.#live.some((one) => one.ordered && isUnread(one) && one.seq < seq), 'order', `${seq} goes behind all that may be no call`);
+    check(
+      !this.#live.some((one) => one.ordered && isUnread(one) && one.seq < seq),
+      'order',
+      `${seq} goes behind all that may be no call`,
+    );
     if (verdict.kind === 'call') this.#forwardCall(fact, verdict);
-    else if (verdict.kind === 'response') check(!fact.stray, 'P3', 'an answer goes to a request that is pending');
+    else if (verdict.kind === 'response')
+      check(!fact.stray, 'P3', 'an answer goes to a request that is pending');
     else if (verdict.kind === 'request') {
-      check(!fact.late && fact.slot, 'P3', 'a request without room, or that came while draining, is not sent');
+      check(
+        !fact.late && fact.slot,
+        'P3',
+        'a request without room, or that came while draining, is not sent',
+      );
     } else if (fact.waits) this.#forwardWaiting(fact, verdict);
     if (fact.ordered && verdict.kind !== 'call' && !fact.waits) {
       check(seq > this.#lastOrdinary, 'order', `${seq} goes before ${this.#lastOrdinary}`);
@@ -398,56 +418,102 @@ export class Model {
   #forwardCall(fact: Fact, verdict: Call): void {
     const record = fact.records.at(-1);
     check(record?.effect === 'allow' && fact.records.length === 1, 'P1', `call ${fact.seq} was allowed`);
-    check(!fact.recording && fact.logged?.kind === 'recorded', 'P7', `the allow of call ${fact.seq} is on record`);
+    check(
+      !fact.recording && fact.logged?.kind === 'recorded',
+      'P7',
+      `the allow of call ${fact.seq} is on record`,
+    );
     const let_through = record?.wouldDeny !== undefined || record?.failure !== undefined;
     if (!let_through) {
-      check(fact.judged && verdict.ruling?.effect === 'allow', 'P1', `call ${fact.seq} was judged and allowed`);
+      check(
+        fact.judged && verdict.ruling?.effect === 'allow',
+        'P1',
+        `call ${fact.seq} was judged and allowed`,
+      );
       const needs = verdict.ruling?.effect === 'allow' && verdict.ruling.obligations.length > 0;
-      if (needs) check(fact.reserveOutcome?.kind === 'reserved' && fact.settled === null, 'P1', `the limits of call ${fact.seq} are reserved`);
+      if (needs)
+        check(
+          fact.reserveOutcome?.kind === 'reserved' && fact.settled === null,
+          'P1',
+          `the limits of call ${fact.seq} are reserved`,
+        );
     }
-    check(record?.failure === undefined || this.#options.failMode === 'open', 'P1', 'a failure is let through by an open fail mode alone');
-    check(record?.wouldDeny === undefined || this.#options.mode === 'dry_run', 'P1', 'a denial is let through by a dry run alone');
+    check(
+      record?.failure === undefined || this.#options.failMode === 'open',
+      'P1',
+      'a failure is let through by an open fail mode alone',
+    );
+    check(
+      record?.wouldDeny === undefined || this.#options.mode === 'dry_run',
+      'P1',
+      'a denial is let through by a dry run alone',
+    );
   }
 
   #forwardWaiting(fact: Fact, verdict: Extract<Verdict, { kind: 'notification' }>): void {
     if (verdict.method === 'notifications/cancelled') {
       const target = this.#targetOf(fact);
-      check(target?.pending === true && !target.cancelled, 'P3', `a cancellation is sent for what the upstream has (${fact.seq})`);
+      check(
+        target?.pending === true && !target.cancelled,
+        'P3',
+        `a cancellation is sent for what the upstream has (${fact.seq})`,
+      );
       if (target === undefined) return;
       target.cancelled = true;
       if (methodOf(target) === LISTEN) target.heardUs = this.#now.us;
       return;
     }
-    check(!this.#badTokens.has(verdict.progressToken ?? ''), 'P1', `progress ${fact.seq} is not about a call that was not sent`);
-    check(!this.#live.some((one) => isUnread(one) && one.seq < fact.seq), 'order', `progress ${fact.seq} waits for all before it`);
+    check(
+      !this.#badTokens.has(verdict.progressToken ?? ''),
+      'P1',
+      `progress ${fact.seq} is not about a call that was not sent`,
+    );
+    check(
+      !this.#live.some((one) => isUnread(one) && one.seq < fact.seq),
+      'order',
+      `progress ${fact.seq} waits for all before it`,
+    );
   }
 
   /** What a cancellation is about, among the requests that came before it. */
   #targetOf(cancel: Fact): Fact | undefined {
     const { verdict } = cancel;
     if (verdict?.kind !== 'notification' || verdict.cancels === undefined) return undefined;
-    return this.#live.find((one) => holdsId(one, text(verdict.cancels ?? '')) && idOf(one) === verdict.cancels && one.seq < cancel.seq);
+    return this.#live.find(
+      (one) =>
+        holdsId(one, text(verdict.cancels ?? '')) && idOf(one) === verdict.cancels && one.seq < cancel.seq,
+    );
   }
 
   #drop(fact: Fact): void {
     check(fact.fate === 'open', 'P3', `message ${fact.seq} leaves once`);
     check(!fact.recording, 'P7', `message ${fact.seq} waits for its record`);
     const { verdict } = fact;
-    if (verdict?.kind === 'call') check(fact.records.length > 0, 'P7', `the denial of call ${fact.seq} is on record`);
-    if (verdict?.kind === 'notification' && verdict.method === 'notifications/cancelled') this.#dropCancel(fact);
+    if (verdict?.kind === 'call')
+      check(fact.records.length > 0, 'P7', `the denial of call ${fact.seq} is on record`);
+    if (verdict?.kind === 'notification' && verdict.method === 'notifications/cancelled')
+      this.#dropCancel(fact);
     else if (verdict?.kind === 'notification') this.#dropNotification(fact, verdict);
-    if (verdict?.kind === 'response') check(fact.stray || this.#closed, 'P3', 'an answer that is waited for passes');
+    if (verdict?.kind === 'response')
+      check(fact.stray || this.#closed, 'P3', 'an answer that is waited for passes');
     this.#checkGivenBackIfDenied(fact);
     fact.fate = 'dropped';
   }
 
   #dropNotification(fact: Fact, { method, progressToken }: Extract<Verdict, { kind: 'notification' }>): void {
-    const bad = method === 'notifications/progress' && progressToken !== undefined && this.#badTokens.has(progressToken);
+    const bad =
+      method === 'notifications/progress' &&
+      progressToken !== undefined &&
+      this.#badTokens.has(progressToken);
     check((bad && fact.waits) || this.#closed, 'order', `notification ${fact.seq} passes`);
   }
 
   #dropCancel(fact: Fact): void {
-    check(!this.#live.some((one) => isUnread(one) && one.seq < fact.seq), 'order', `cancellation ${fact.seq} waits for all before it`);
+    check(
+      !this.#live.some((one) => isUnread(one) && one.seq < fact.seq),
+      'order',
+      `cancellation ${fact.seq} waits for all before it`,
+    );
     const target = this.#targetOf(fact);
     if (target === undefined || target.cancelled || target.calledOff) return;
     if (target.pending) {
@@ -468,16 +534,25 @@ export class Model {
   #reply({ reply }: Extract<Effect, { type: 'reply' }>): void {
     const { decision } = reply;
     if (decision === undefined) {
-      check(reply.kind === 'error' && reply.id !== null, 'P3', 'a reply without a decision is an error about a request');
+      check(
+        reply.kind === 'error' && reply.id !== null,
+        'P3',
+        'a reply without a decision is an error about a request',
+      );
       this.#replyWithoutDecision(reply.id as RequestId, reply.kind === 'error' ? reply.reason : 'cancelled');
       return;
     }
     const fact = this.facts.find((one) => one.records.some(({ id }) => id === decision.id));
     if (fact === undefined) throw new Violation('P7: a decision is answered that was never put on record');
     check(!fact.recording && fact.logged !== null, 'P7', `message ${fact.seq} is answered after its record`);
-    check(decision.effect === 'deny' && fact.fate === 'dropped', 'P3', `message ${fact.seq} is answered with a denial and not sent`);
+    check(
+      decision.effect === 'deny' && fact.fate === 'dropped',
+      'P3',
+      `message ${fact.seq} is answered with a denial and not sent`,
+    );
     const isLost = fact.logged?.kind === 'unavailable' && fact.records.at(-1)?.effect === 'allow';
-    if (isLost) check(decision.reason === 'log_unavailable', 'P7', 'an allow that is not on record is denied for that');
+    if (isLost)
+      check(decision.reason === 'log_unavailable', 'P7', 'an allow that is not on record is denied for that');
     else check(decision === fact.records.at(-1), 'P7', 'what is answered is what is on record');
     check(!fact.calledOff, 'P3', `a cancelled call is not answered (${fact.seq})`);
     check(reply.id === idOrNull(fact), 'P3', `message ${fact.seq} is answered under its id`);
@@ -486,11 +561,15 @@ export class Model {
 
   #replyWithoutDecision(id: RequestId, reason: DenyReason): void {
     const fact = this.#live.find((one) => idOf(one) === id && holdsId(one, text(id)));
-    if (fact !== undefined && fact.pending) {
+    if (fact?.pending === true) {
       check(!fact.cancelled, 'P3', `nobody waits for ${id} any more`);
       this.#endPending(fact, 'commit');
       if (reason === 'upstream_timeout') {
-        check(this.#now.us - fact.heardUs > this.#options.upstreamTimeoutMs * 1000, 'P3', `${id} was silent long enough`);
+        check(
+          this.#now.us - fact.heardUs > this.#options.upstreamTimeoutMs * 1000,
+          'P3',
+          `${id} was silent long enough`,
+        );
         if (methodOf(fact) !== 'initialize') this.#timedOut.add(id);
       } else if (reason === 'daemon_unavailable') {
         check(methodOf(fact) === LISTEN && this.#draining, 'P3', 'only subscriptions are ended by a drain');
@@ -500,11 +579,25 @@ export class Model {
       return;
     }
     // Refused before it was sent: dropped in the same step, or just read and answered.
-    const refused = this.facts.findLast((one) => one.verdict?.kind === 'request' && !one.duplicate && idOf(one) === id && one.fate === 'dropped' && one.answers === 0);
+    const refused = this.facts.findLast(
+      (one) =>
+        one.verdict?.kind === 'request' &&
+        !one.duplicate &&
+        idOf(one) === id &&
+        one.fate === 'dropped' &&
+        one.answers === 0,
+    );
     if (refused === undefined) throw new Violation(`P3: ${id} is answered and was not asked`);
-    if (reason === 'overload') check(!this.#hasRoom(refused), 'the bound', 'a request is refused for want of room');
-    else if (reason === 'daemon_unavailable') check(refused.late, 'P3', 'a request is refused while draining');
-    else check(reason === 'upstream_unavailable' && this.#closed, 'P3', 'a request is refused by a dead upstream');
+    if (reason === 'overload')
+      check(!this.#hasRoom(refused), 'the bound', 'a request is refused for want of room');
+    else if (reason === 'daemon_unavailable')
+      check(refused.late, 'P3', 'a request is refused while draining');
+    else
+      check(
+        reason === 'upstream_unavailable' && this.#closed,
+        'P3',
+        'a request is refused by a dead upstream',
+      );
     this.#answered(refused);
   }
 
@@ -518,13 +611,21 @@ export class Model {
     const token = tokenOf(fact);
     if (token !== null && this.#tokens.get(token) === fact) this.#tokens.delete(token);
     if (fact.reserveOutcome?.kind !== 'reserved' || fact.reservation === null) return;
-    check(fact.settled === expected, 'P6', `call ${fact.seq} ends with ${expected}, found ${fact.settled ?? 'nothing'}`);
+    check(
+      fact.settled === expected,
+      'P6',
+      `call ${fact.seq} ends with ${expected}, found ${fact.settled ?? 'nothing'}`,
+    );
   }
 
   // ---- what the server says
 
   #serverEffect(effect: Extract<Effect, { type: 'relay' | 'discard' }>): void {
-    check(effect.sseq === this.#nextSseq, 'order', `server message ${this.#nextSseq} is acted on before ${effect.sseq}`);
+    check(
+      effect.sseq === this.#nextSseq,
+      'order',
+      `server message ${this.#nextSseq} is acted on before ${effect.sseq}`,
+    );
     const reading = this.#readings.get(effect.sseq);
     if (reading === undefined) throw new Violation(`order: server message ${effect.sseq} was not read yet`);
     this.#nextSseq += 1;
@@ -533,26 +634,37 @@ export class Model {
     switch (reading.kind) {
       case 'response': {
         const fact = this.#live.find((one) => one.pending && idOf(one) === reading.id);
-        check(relayed === (fact !== undefined), 'P3', `the answer to ${reading.id} is passed on if it is owed`);
+        check(
+          relayed === (fact !== undefined),
+          'P3',
+          `the answer to ${reading.id} is passed on if it is owed`,
+        );
         if (fact === undefined) return;
         this.#endPending(fact, reading.outcome === 'result' ? 'commit' : 'rollback');
         this.#answered(fact);
         const cut = effect.type === 'relay' && effect.listing !== undefined;
-        check(cut === (reading.listing !== undefined && this.#options.mode === 'enforce'), 'P1', 'lists are cut where it is enforced');
-        if (reading.listing !== undefined && methodOf(fact) === 'tools/list') for (const name of reading.listing.names) this.#announced.add(name);
+        check(
+          cut === (reading.listing !== undefined && this.#options.mode === 'enforce'),
+          'P1',
+          'lists are cut where it is enforced',
+        );
+        if (reading.listing !== undefined && methodOf(fact) === 'tools/list')
+          for (const name of reading.listing.names) this.#announced.add(name);
         return;
       }
       case 'request': {
         const room = this.serverPending.size < this.#options.maxPending;
         const fresh = !this.serverPending.has(text(reading.id));
         check(relayed === (fresh && room), 'P3', `the server's request ${reading.id} is passed on once`);
-        if (relayed) this.serverPending.set(text(reading.id), { id: reading.id, token: reading.progressToken ?? null });
+        if (relayed)
+          this.serverPending.set(text(reading.id), { id: reading.id, token: reading.progressToken ?? null });
         return;
       }
       case 'notification': {
         check(relayed, 'order', 'a notification of the server is passed on');
         const { cancels, progressToken } = reading;
-        if (cancels !== undefined && this.serverPending.get(text(cancels))?.id === cancels) this.serverPending.delete(text(cancels));
+        if (cancels !== undefined && this.serverPending.get(text(cancels))?.id === cancels)
+          this.serverPending.delete(text(cancels));
         if (progressToken === undefined || reading.method !== 'notifications/progress') return;
         const fact = this.#tokens.get(progressToken);
         if (fact !== undefined && (methodOf(fact) !== LISTEN || fact.cancelled)) fact.heardUs = this.#now.us;
@@ -616,9 +728,18 @@ export class Model {
       }
       if (fact.recording || (fact.asked !== null && fact.reserveOutcome === null)) continue;
       const blocked = this.#live.some((one) => isUnread(one) && one.seq < seq && (waits || one.ordered));
-      check(blocked && !(this.#closed && !waits), 'order', `message ${seq} (${verdict?.kind ?? 'unread'}) waits for something`);
+      check(
+        blocked && !(this.#closed && !waits),
+        'order',
+        `message ${seq} (${verdict?.kind ?? 'unread'}) waits for something`,
+      );
     }
-    if (this.#draining && !this.#drained) check(this.#live.some((one) => !isOver(one) && !(one.pending && one.cancelled)), 'drain', 'something is owed');
+    if (this.#draining && !this.#drained)
+      check(
+        this.#live.some((one) => !isOver(one) && !(one.pending && one.cancelled)),
+        'drain',
+        'something is owed',
+      );
   }
 
   /** At the end, when nothing is under way: every promise that can only be seen then. */
@@ -626,94 +747,38 @@ export class Model {
     for (const fact of this.facts) {
       check(isOver(fact), 'P3', `message ${fact.seq} came to an end`);
       const { verdict } = fact;
-      const expects = fact.oversize || fact.unreadable || (verdict?.kind === 'malformed' && verdict.id !== undefined) || idOf(fact) !== null;
+      const expects =
+        fact.oversize ||
+        fact.unreadable ||
+        (verdict?.kind === 'malformed' && verdict.id !== undefined) ||
+        idOf(fact) !== null;
       const wanted = expects ? 1 : 0;
       const excused = fact.cancelled || fact.calledOff;
-      check(fact.answers === wanted || (excused && fact.answers === 0), 'P3', `message ${fact.seq} has ${wanted} answer, found ${fact.answers}`);
+      check(
+        fact.answers === wanted || (excused && fact.answers === 0),
+        'P3',
+        `message ${fact.seq} has ${wanted} answer, found ${fact.answers}`,
+      );
       if (fact.reserveOutcome?.kind === 'reserved' && fact.reservation !== null) {
         check(fact.settled !== null, 'P6', `the reservation of call ${fact.seq} is settled`);
         const isUnanswerable = fact.fate === 'forwarded' && idOf(fact) === null;
-        check(!isUnanswerable || fact.settled === 'commit', 'P6', `call ${fact.seq}, which nothing answers, keeps what it took`);
+        check(
+          !isUnanswerable || fact.settled === 'commit',
+          'P6',
+          `call ${fact.seq}, which nothing answers, keeps what it took`,
+        );
       }
-      const decides = verdict?.kind === 'call' || verdict?.kind === 'malformed' || fact.oversize || fact.unreadable || fact.duplicate;
-      check(decides === fact.records.length > 0, 'P7', `message ${fact.seq} is on record if it is a decision`);
+      const decides =
+        verdict?.kind === 'call' ||
+        verdict?.kind === 'malformed' ||
+        fact.oversize ||
+        fact.unreadable ||
+        fact.duplicate;
+      check(
+        decides === fact.records.length > 0,
+        'P7',
+        `message ${fact.seq} is on record if it is a decision`,
+      );
     }
   }
-}
-
-/** What no mode lets through. */
-const HARD: ReadonlySet<string> = new Set(['malformed_message', 'daemon_unavailable']);
-
-/** What stands against a call by what was answered about it. */
-function reasonAgainst(fact: Fact, verdict: Call): DenyReason | null {
-  if (fact.late) return 'daemon_unavailable';
-  if (verdict.unusualName === true && !fact.announced) return 'malformed_message';
-  if (fact.failure !== null) return fact.failure;
-  if (verdict.suspect === 'quarantined') return 'quarantined';
-  if (!fact.judged || verdict.suspect !== undefined || verdict.ruling === undefined) return 'evaluation_error';
-  const outcome = fact.reserveOutcome;
-  if (verdict.ruling.effect === 'deny') {
-    if (verdict.ruling.earlier.length > 0) check(fact.asked === 'peek', 'P6', 'earlier limits are looked at first');
-    return outcome?.kind === 'refused' ? 'limit_reached' : verdict.ruling.denial.reason;
-  }
-  if (verdict.ruling.obligations.length === 0) return null;
-  // Without room, or without an upstream, nothing is reserved; `#expected` says why.
-  if (fact.asked === null || outcome === null) return null;
-  if (outcome.kind === 'reserved') return null;
-  return outcome.kind === 'refused' ? 'limit_reached' : 'state_unavailable';
-}
-
-export function isUnread(fact: Fact): boolean {
-  return fact.verdict === null && !fact.unreadable && !fact.oversize;
-}
-
-function isOver(fact: Fact): boolean {
-  return fact.fate !== 'open' && !fact.pending;
-}
-
-/** Read, no call, and to be forwarded in its turn. */
-function isCleared(fact: Fact): boolean {
-  const { verdict } = fact;
-  if (fact.fate !== 'open' || verdict === null || fact.waits || fact.records.length > 0) return false;
-  return verdict.kind !== 'call' && verdict.kind !== 'malformed';
-}
-
-export function idOf(fact: Fact): RequestId | null {
-  const { verdict } = fact;
-  return verdict?.kind === 'call' || verdict?.kind === 'request' ? verdict.id : null;
-}
-
-function idOrNull(fact: Fact): RequestId | null {
-  return fact.verdict?.kind === 'malformed' ? (fact.verdict.id ?? null) : idOf(fact);
-}
-
-/** Does the request occupy its id, whatever its spelling? */
-function holdsId(fact: Fact, key: string): boolean {
-  const id = idOf(fact);
-  return id !== null && !fact.duplicate && !isOver(fact) && text(id) === key;
-}
-
-export function tokenOf({ verdict }: Fact): RequestId | null {
-  return verdict?.kind === 'call' || verdict?.kind === 'request' ? (verdict.progressToken ?? null) : null;
-}
-
-function methodOf({ verdict }: Fact): string {
-  return verdict?.kind === 'request' ? verdict.method : 'tools/call';
-}
-
-/** Ids of both types as one text. */
-export function text(id: RequestId): string {
-  return String(JSON.parse(id));
-}
-
-function summary(effect: string, reason: string, wouldDeny?: string, failure?: string): string {
-  return `${effect} ${reason}${wouldDeny === undefined ? '' : ` (would deny: ${wouldDeny})`}${failure === undefined ? '' : ` (failure: ${failure})`}`;
-}
-
-function check(holds: boolean, promise: string, what: string): void {
-  if (!holds) broken(promise, what);
-}
-
-function broken(promise: string, what: string): never {
-  throw new Violation(`${promise}: not true that ${what}`);
 }

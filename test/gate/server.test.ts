@@ -37,7 +37,10 @@ describe('an answer of the server', () => {
     for (const mode of ['enforce', 'dry_run'] as const) {
       const rig = new Rig({ mode });
       rig.send({ kind: 'request', id: '1', method: 'tools/list' });
-      const relay = only(rig.server({ kind: 'response', id: '1', outcome: 'result', listing: LISTING }), 'relay');
+      const relay = only(
+        rig.server({ kind: 'response', id: '1', outcome: 'result', listing: LISTING }),
+        'relay',
+      );
       assert.deepEqual(relay.listing, mode === 'enforce' ? LISTING : undefined);
     }
   });
@@ -45,7 +48,10 @@ describe('an answer of the server', () => {
   test('is cut whatever it answers', () => {
     const rig = new Rig();
     rig.forwarded('1');
-    const relay = only(rig.server({ kind: 'response', id: '1', outcome: 'result', listing: LISTING }), 'relay');
+    const relay = only(
+      rig.server({ kind: 'response', id: '1', outcome: 'result', listing: LISTING }),
+      'relay',
+    );
     assert.deepEqual(relay.listing, LISTING);
   });
 });
@@ -58,10 +64,14 @@ describe("the server's messages", () => {
     for (let sseq = 1; sseq <= 4; sseq++) {
       assert.deepEqual(rig.do({ type: 'server_message', sseq }), [{ type: 'read_server', sseq, policy: 1 }]);
     }
-    const read = (sseq: number, reading: ServerReading): unknown[] => rig.do({ type: 'server_read', sseq, reading });
+    const read = (sseq: number, reading: ServerReading): unknown[] =>
+      rig.do({ type: 'server_read', sseq, reading });
     assert.deepEqual(read(3, { kind: 'notification', method: 'notifications/message' }), []);
     assert.deepEqual(read(2, result('2')), []);
-    assert.deepEqual(read(1, result('1')), [1, 2, 3].map((sseq) => ({ type: 'relay', sseq })));
+    assert.deepEqual(
+      read(1, result('1')),
+      [1, 2, 3].map((sseq) => ({ type: 'relay', sseq })),
+    );
     assert.deepEqual(read(4, ping), [{ type: 'relay', sseq: 4 }]);
     rig.assertEmpty();
   });
@@ -78,7 +88,10 @@ describe("the server's messages", () => {
     rig.do({ type: 'server_message', sseq: 2 });
     rig.do({ type: 'server_read', sseq: 2, reading: ping });
     assert.deepEqual(types(rig.do({ type: 'server_read', sseq: 2, reading: ping })), ['note']);
-    assert.deepEqual(types(rig.do({ type: 'server_read', sseq: 1, reading: { ...ping, id: '2' } })), ['relay', 'relay']);
+    assert.deepEqual(types(rig.do({ type: 'server_read', sseq: 1, reading: { ...ping, id: '2' } })), [
+      'relay',
+      'relay',
+    ]);
     assert.deepEqual(types(rig.do({ type: 'server_read', sseq: 1, reading: ping })), ['note']);
   });
 });
@@ -138,7 +151,10 @@ describe('nonsense of the server', () => {
     rig.do({ type: 'server_message', sseq: 3 });
     assert.deepEqual(rig.do({ type: 'server_oversize', sseq: 4, maxBytes: 10 }), []);
     const failed = { kind: 'failed', detail: 'too slow' } as const;
-    assert.deepEqual(types(rig.do({ type: 'server_read', sseq: 3, reading: failed })), ['discard', 'discard']);
+    assert.deepEqual(types(rig.do({ type: 'server_read', sseq: 3, reading: failed })), [
+      'discard',
+      'discard',
+    ]);
     rig.sseq = 4;
     assert.deepEqual(types(rig.answer('1')), ['relay']);
   });
@@ -239,11 +255,20 @@ describe("the upstream's end", () => {
       rig.do(close);
       const allowed = rig.send(call('1', { ruling: LIMITED }));
       assert.deepEqual(types(allowed.effects), ['record'], 'nothing is reserved');
-      assert.deepEqual([decisionIn(allowed.effects).effect, decisionIn(allowed.effects).reason], ['deny', 'upstream_unavailable']);
+      assert.deepEqual(
+        [decisionIn(allowed.effects).effect, decisionIn(allowed.effects).reason],
+        ['deny', 'upstream_unavailable'],
+      );
       const reply = replyIn(rig.recorded(allowed.seq));
       assert.ok(reply.kind === 'error' && reply.code === -32000 && reply.decision !== undefined);
-      assert.deepEqual(types(rig.send({ kind: 'request', id: '2', method: 'ping' }).effects), ['drop', 'reply']);
-      assert.deepEqual(types(rig.send({ kind: 'notification', method: 'notifications/initialized' }).effects), ['drop']);
+      assert.deepEqual(types(rig.send({ kind: 'request', id: '2', method: 'ping' }).effects), [
+        'drop',
+        'reply',
+      ]);
+      assert.deepEqual(
+        types(rig.send({ kind: 'notification', method: 'notifications/initialized' }).effects),
+        ['drop'],
+      );
       rig.assertEmpty();
     }
   });
@@ -272,7 +297,10 @@ describe("the upstream's end", () => {
       const effects = held ? closing : rig.recorded(seq);
       assert.deepEqual(types(effects), ['settle', 'record']);
       const denied = decisionIn(effects);
-      assert.deepEqual([denied.id, denied.effect, denied.reason], [allowed.id, 'deny', 'upstream_unavailable']);
+      assert.deepEqual(
+        [denied.id, denied.effect, denied.reason],
+        [allowed.id, 'deny', 'upstream_unavailable'],
+      );
       assert.deepEqual(types(rig.recorded(seq)), ['drop', 'reply']);
       if (held) rig.judged(blocker, { kind: 'notification', method: 'x' });
       rig.assertEmpty();
@@ -318,7 +346,10 @@ describe('draining', () => {
       const seq = rig.arrive();
       assert.equal(only(rig.all.slice(-1), 'evaluate').kind, 'read');
       const effects = rig.judged(seq, { kind: 'call', id: '2', tool: 'pay' });
-      assert.deepEqual([decisionIn(effects).effect, decisionIn(effects).reason], ['deny', 'daemon_unavailable']);
+      assert.deepEqual(
+        [decisionIn(effects).effect, decisionIn(effects).reason],
+        ['deny', 'daemon_unavailable'],
+      );
       const reply = replyIn(rig.recorded(seq));
       assert.ok(reply.kind === 'error' && reply.code === -32004);
       assert.match(reply.message, /shutting down/);
@@ -336,7 +367,10 @@ describe('draining', () => {
     rig.do(drain);
     assert.deepEqual(types(rig.send({ kind: 'response', id: '"s"' }).effects), ['forward']);
     assert.deepEqual(types(rig.send({ kind: 'notification', method: 'n' }).effects), ['forward']);
-    assert.deepEqual(types(rig.send({ kind: 'notification', method: 'notifications/cancelled', cancels: '1' }).effects), ['forward']);
+    assert.deepEqual(
+      types(rig.send({ kind: 'notification', method: 'notifications/cancelled', cancels: '1' }).effects),
+      ['forward'],
+    );
     assert.deepEqual(types(rig.answer('2')), ['relay', 'drained'], 'nobody waits for the cancelled one');
     rig.assertEmpty();
   });

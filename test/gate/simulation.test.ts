@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Violation } from './model.ts';
+import { Violation } from './fact.ts';
 import { type Life, simulate } from './simulation.ts';
 
 const LENGTH = 700;
@@ -77,7 +77,8 @@ describe('a random life of the gate', () => {
     }
     if (lives < LIVES) return;
     assert.ok(steps >= 200_000, `only ${steps} steps were taken`);
-    for (const what of SITUATIONS) assert.ok((seen.get(what) ?? 0) >= 20, `"${what}" came up ${seen.get(what) ?? 0} times`);
+    for (const what of SITUATIONS)
+      assert.ok((seen.get(what) ?? 0) >= 20, `"${what}" came up ${seen.get(what) ?? 0} times`);
   });
 
   test('is the same again from the same seed, and another from another', () => {

@@ -9,22 +9,69 @@ import type { RequestId, Ruling, ServerReading, Verdict } from '../../src/decisi
 import { createGate, type GateState, step } from '../../src/gate/gate.ts';
 import type { JobOutcome, ReserveOutcome } from '../../src/gate/ports.ts';
 import type { Effect, GateEvent, GateOptions } from '../../src/gate/protocol.ts';
-import { idOf, Model, text, tokenOf, Violation } from './model.ts';
+import { idOf, text, tokenOf, Violation } from './fact.ts';
+import { Model } from './model.ts';
 import { Prng } from './prng.ts';
 
 const TIMEOUT_MS = 1000;
 const TOKENS: readonly RequestId[] = ['1', '"1"', '"t"', '7'];
-const FAILURES = ['evaluation_timeout', 'evaluation_error', 'evaluation_crash', 'evaluation_out_of_memory', 'overload'] as const;
-const DENIALS: readonly DenyReason[] = ['rule_denied', 'tool_hidden', 'tool_not_listed', 'invalid_argument', 'evaluation_error', 'malformed_message'];
+const FAILURES = [
+  'evaluation_timeout',
+  'evaluation_error',
+  'evaluation_crash',
+  'evaluation_out_of_memory',
+  'overload',
+] as const;
+const DENIALS: readonly DenyReason[] = [
+  'rule_denied',
+  'tool_hidden',
+  'tool_not_listed',
+  'invalid_argument',
+  'evaluation_error',
+  'malformed_message',
+];
 const COUNTERS = ['a', 'b'] as const;
 const RULE = { tool: 't', rule: 'r', index: 0 };
 
-type Action = 'agent' | 'evaluated' | 'counted' | 'recorded' | 'server' | 'server_read' | 'policy' | 'tick' | 'bogus' | 'drain' | 'close';
-type Kind = 'call' | 'request' | 'notification' | 'cancel' | 'progress' | 'response' | 'malformed' | 'oversize';
-type Fate = 'answer' | 'repeat' | 'stranger' | 'respelt' | 'nonsense' | 'request' | 'notification' | 'progress' | 'cancel' | 'oversize';
+type Action =
+  | 'agent'
+  | 'evaluated'
+  | 'counted'
+  | 'recorded'
+  | 'server'
+  | 'server_read'
+  | 'policy'
+  | 'tick'
+  | 'bogus'
+  | 'drain'
+  | 'close';
+type Kind =
+  | 'call'
+  | 'request'
+  | 'notification'
+  | 'cancel'
+  | 'progress'
+  | 'response'
+  | 'malformed'
+  | 'oversize';
+type Fate =
+  | 'answer'
+  | 'repeat'
+  | 'stranger'
+  | 'respelt'
+  | 'nonsense'
+  | 'request'
+  | 'notification'
+  | 'progress'
+  | 'cancel'
+  | 'oversize';
 
 /** `seen`: how often what happened. */
-export type Life = { readonly steps: number; readonly trace: string; readonly seen: ReadonlyMap<string, number> };
+export type Life = {
+  readonly steps: number;
+  readonly trace: string;
+  readonly seen: ReadonlyMap<string, number>;
+};
 
 /** @throws Violation, with the seed's last steps in its message. */
 export function simulate(seed: number, length: number): Life {
@@ -34,7 +81,9 @@ export function simulate(seed: number, length: number): Life {
     world.end();
   } catch (error) {
     if (!(error instanceof Violation)) throw error;
-    throw new Violation(`${error.message}\n  after ${world.steps} steps; the last:\n    ${world.last.join('\n    ')}`);
+    throw new Violation(
+      `${error.message}\n  after ${world.steps} steps; the last:\n    ${world.last.join('\n    ')}`,
+    );
   }
   return { steps: world.steps, trace: world.trace.toString(16), seen: world.seen };
 }
@@ -60,12 +109,18 @@ class World {
   #answered: RequestId[] = [];
   #serverIds = 0;
   /** Drawn on a message's arrival: what judging and reading it will say. */
-  readonly #truth = new Map<number, { readonly verdict: Verdict; readonly judge: JobOutcome | null; readonly read: JobOutcome | null }>();
+  readonly #truth = new Map<
+    number,
+    { readonly verdict: Verdict; readonly judge: JobOutcome | null; readonly read: JobOutcome | null }
+  >();
   #evaluations: { readonly seq: number; readonly kind: 'judge' | 'read' }[] = [];
   #counted: { readonly seq: number; readonly outcome: ReserveOutcome }[] = [];
   #records: number[] = [];
   #serverReads: number[] = [];
-  readonly #serverTruth = new Map<number, ServerReading | { readonly kind: 'failed'; readonly detail: string }>();
+  readonly #serverTruth = new Map<
+    number,
+    ServerReading | { readonly kind: 'failed'; readonly detail: string }
+  >();
   readonly #bound: number;
   /** Exact counters: what is used, and what each open reservation took. */
   readonly #counters = new Map<string, number>();
@@ -158,10 +213,19 @@ class World {
     const used = [...this.#counters.values()].reduce((sum, n) => sum + n, 0);
     let kept = 0;
     for (const fact of this.#model.facts) {
-      if (fact.settled !== 'commit' || fact.verdict?.kind !== 'call' || fact.verdict.ruling?.effect !== 'allow') continue;
-      for (const obligation of fact.verdict.ruling.obligations) if (obligation.kind === 'reserve') kept += Number(obligation.amount);
+      if (
+        fact.settled !== 'commit' ||
+        fact.verdict?.kind !== 'call' ||
+        fact.verdict.ruling?.effect !== 'allow'
+      )
+        continue;
+      for (const obligation of fact.verdict.ruling.obligations)
+        if (obligation.kind === 'reserve') kept += Number(obligation.amount);
     }
-    if (used !== kept || this.#taken.size > 0) throw new Violation(`P6: not true that the counters hold what was kept: ${used} used, ${kept} kept, ${this.#taken.size} open`);
+    if (used !== kept || this.#taken.size > 0)
+      throw new Violation(
+        `P6: not true that the counters hold what was kept: ${used} used, ${kept} kept, ${this.#taken.size} open`,
+      );
     this.#assertEmpty();
   }
 
@@ -177,7 +241,8 @@ class World {
       cancelledPending: g.cancelledPending,
       serverReadings: g.serverReadings.size,
       serverRequests: g.serverRequests.size,
-      lines: [g.silent.first, g.unreadOrdered.first, g.unreadOther.first].filter((first) => first !== null).length,
+      lines: [g.silent.first, g.unreadOrdered.first, g.unreadOther.first].filter((first) => first !== null)
+        .length,
     };
     for (const [table, size] of Object.entries(left)) {
       if (size !== 0) throw new Violation(`leak: not true that ${table} is empty: ${size}`);
@@ -187,7 +252,8 @@ class World {
   /** Everything asked for is answered. */
   #settle(): void {
     for (let left = true; left; ) {
-      left = this.#evaluations.length + this.#counted.length + this.#records.length + this.#serverReads.length > 0;
+      left =
+        this.#evaluations.length + this.#counted.length + this.#records.length + this.#serverReads.length > 0;
       this.#evaluate(true);
       this.#count();
       this.#record(true);
@@ -247,7 +313,9 @@ class World {
       case 'settle': {
         const taken = this.#taken.get(effect.reservation) ?? [];
         this.#taken.delete(effect.reservation);
-        if (effect.settlement === 'rollback') for (const [name, amount] of taken) this.#counters.set(name, (this.#counters.get(name) ?? 0) - amount);
+        if (effect.settlement === 'rollback')
+          for (const [name, amount] of taken)
+            this.#counters.set(name, (this.#counters.get(name) ?? 0) - amount);
         return;
       }
       case 'record':
@@ -274,21 +342,40 @@ class World {
     const fact = this.#model.facts[seq - 1];
     const now = { us: this.#us, wallMs: 0 };
     const events: GateEvent[] = [];
-    if (fact === undefined || fact.evaluating === null) events.push({ type: 'evaluated', seq, outcome: verdict({ kind: 'call', id: '1', tool: 't1', ruling: { effect: 'allow', obligations: [] } }) });
-    if (fact === undefined || !fact.recording) events.push({ type: 'recorded', seq, outcome: { kind: 'recorded' } });
-    if (fact === undefined || fact.asked === null || fact.reserveOutcome !== null) events.push({ type: 'reserved', seq, outcome: { kind: 'reserved', id: 'x' } });
+    if (fact === undefined || fact.evaluating === null)
+      events.push({
+        type: 'evaluated',
+        seq,
+        outcome: verdict({ kind: 'call', id: '1', tool: 't1', ruling: { effect: 'allow', obligations: [] } }),
+      });
+    if (fact === undefined || !fact.recording)
+      events.push({ type: 'recorded', seq, outcome: { kind: 'recorded' } });
+    if (fact === undefined || fact.asked === null || fact.reserveOutcome !== null)
+      events.push({ type: 'reserved', seq, outcome: { kind: 'reserved', id: 'x' } });
     if (fact !== undefined) events.push({ type: 'agent_message', seq, ordered: false });
     if (events.length === 0) return;
     const effects = step(this.#gate, this.#random.pick(events), now);
     const notes = effects.filter((effect) => effect.type === 'note');
-    if (effects.length !== 1 || notes.length !== 1) throw new Violation(`the driver: not true that an event nobody waits for changes nothing: ${effects.map(brief).join(', ')}`);
+    if (effects.length !== 1 || notes.length !== 1)
+      throw new Violation(
+        `the driver: not true that an event nobody waits for changes nothing: ${effects.map(brief).join(', ')}`,
+      );
   }
 
   // ---- the agent
 
   #agentSpeaks(): void {
     const r = this.#random;
-    const kind = r.weighted<Kind>({ call: 50, request: 10, notification: 8, cancel: 12, progress: 6, response: 7, malformed: 4, oversize: 1 });
+    const kind = r.weighted<Kind>({
+      call: 50,
+      request: 10,
+      notification: 8,
+      cancel: 12,
+      progress: 6,
+      response: 7,
+      malformed: 4,
+      oversize: 1,
+    });
     this.#seq += 1;
     const seq = this.#seq;
     if (kind === 'oversize') {
@@ -311,11 +398,18 @@ class World {
       case 'call':
         return this.#call(token);
       case 'request':
-        return { kind: 'request', id: this.#id(), method: r.pick(['ping', 'tools/list', 'tools/list', 'subscriptions/listen', 'initialize']), ...token };
+        return {
+          kind: 'request',
+          id: this.#id(),
+          method: r.pick(['ping', 'tools/list', 'tools/list', 'subscriptions/listen', 'initialize']),
+          ...token,
+        };
       case 'notification':
         return { kind: 'notification', method: 'notifications/roots/list_changed' };
       case 'cancel': {
-        const target = r.chance(10) ? {} : { cancels: r.chance(90) ? this.#recentId() : respelt(this.#recentId()) };
+        const target = r.chance(10)
+          ? {}
+          : { cancels: r.chance(90) ? this.#recentId() : respelt(this.#recentId()) };
         return { kind: 'notification', method: 'notifications/cancelled', ...target };
       }
       case 'progress':
@@ -328,7 +422,14 @@ class World {
       case 'malformed': {
         const id = r.pick([{}, { id: null }, { id: this.#recentId() }]);
         const unknown = r.chance(20);
-        return { kind: 'malformed', reason: unknown ? 'unknown_method' : 'malformed_message', code: -32600, message: 'm', ...id, ...(r.chance(30) ? { tool: 't1' } : {}) };
+        return {
+          kind: 'malformed',
+          reason: unknown ? 'unknown_method' : 'malformed_message',
+          code: -32600,
+          message: 'm',
+          ...id,
+          ...(r.chance(30) ? { tool: 't1' } : {}),
+        };
       }
     }
   }
@@ -352,7 +453,12 @@ class World {
   #ruling(): Ruling {
     const r = this.#random;
     if (r.chance(40)) return { effect: 'allow', obligations: [] };
-    const read: Obligation = { kind: 'read', counter: { scope: null, name: r.pick(COUNTERS), window: 'day' }, test: { op: 'lt', value: String(this.#bound - 3) }, rule: RULE };
+    const read: Obligation = {
+      kind: 'read',
+      counter: { scope: null, name: r.pick(COUNTERS), window: 'day' },
+      test: { op: 'lt', value: String(this.#bound - 3) },
+      rule: RULE,
+    };
     if (r.chance(25)) {
       const denial = { reason: r.pick(DENIALS), message: 'no' };
       return { effect: 'deny', denial, earlier: r.chance(40) ? [read] : [] };
@@ -364,7 +470,10 @@ class World {
       bounds: [{ op: 'lte', value: String(this.#bound) }],
       rule: RULE,
     });
-    return { effect: 'allow', obligations: [...(r.chance(30) ? [read] : []), reserve(), ...(r.chance(30) ? [reserve()] : [])] };
+    return {
+      effect: 'allow',
+      obligations: [...(r.chance(30) ? [read] : []), reserve(), ...(r.chance(30) ? [reserve()] : [])],
+    };
   }
 
   #id(): RequestId {
@@ -387,13 +496,21 @@ class World {
   // ---- evaluator, counters, log
 
   #failure(): JobOutcome {
-    if (this.#random.chance(5)) return { kind: 'reading', reading: { kind: 'response', id: '1', outcome: 'result' }, queueUs: 1, evaluationUs: 1 };
+    if (this.#random.chance(5))
+      return {
+        kind: 'reading',
+        reading: { kind: 'response', id: '1', outcome: 'result' },
+        queueUs: 1,
+        evaluationUs: 1,
+      };
     return { kind: 'failure', reason: this.#random.pick(FAILURES), detail: 'f', queueUs: 1, evaluationUs: 1 };
   }
 
   #evaluate(isEnd: boolean): void {
     if (this.#evaluations.length === 0) return;
-    const { seq, kind } = isEnd ? (this.#evaluations.shift() as { seq: number; kind: 'judge' | 'read' }) : this.#random.take(this.#evaluations);
+    const { seq, kind } = isEnd
+      ? (this.#evaluations.shift() as { seq: number; kind: 'judge' | 'read' })
+      : this.#random.take(this.#evaluations);
     const truth = this.#truth.get(seq);
     if (truth === undefined) throw new Violation(`P1: not true that message ${seq} is there to evaluate`);
     const said = kind === 'judge' ? truth.verdict : withoutRuling(truth.verdict);
@@ -414,12 +531,14 @@ class World {
         return { kind: 'refused', obligation: i, used: String(used), retryAtMs: 0 };
       }
       const amount = Number(obligation.amount);
-      if (used + amount > this.#bound) return { kind: 'refused', obligation: i, used: String(used), asked: obligation.amount, retryAtMs: 0 };
+      if (used + amount > this.#bound)
+        return { kind: 'refused', obligation: i, used: String(used), asked: obligation.amount, retryAtMs: 0 };
       draft.set(name, used + amount);
       taken.push([name, amount]);
     }
     if (reservation === null) return { kind: 'reserved', id: '' };
-    if (this.#taken.has(reservation)) throw new Violation('P6: not true that a reservation has an id of its own');
+    if (this.#taken.has(reservation))
+      throw new Violation('P6: not true that a reservation has an id of its own');
     for (const [name, used] of draft) this.#counters.set(name, used);
     this.#taken.set(reservation, taken);
     return { kind: 'reserved', id: reservation };
@@ -435,7 +554,11 @@ class World {
     if (this.#records.length === 0) return;
     const seq = isEnd ? (this.#records.shift() as number) : this.#random.take(this.#records);
     const lost = this.#random.chance(5);
-    this.#step({ type: 'recorded', seq, outcome: lost ? { kind: 'unavailable', detail: 'u' } : { kind: 'recorded' } });
+    this.#step({
+      type: 'recorded',
+      seq,
+      outcome: lost ? { kind: 'unavailable', detail: 'u' } : { kind: 'recorded' },
+    });
   }
 
   // ---- the server
@@ -446,7 +569,18 @@ class World {
     if (r.chance(80) && !this.#model.live.some((fact) => fact.pending)) return;
     this.#sseq += 1;
     const sseq = this.#sseq;
-    const fate = r.weighted<Fate>({ answer: 50, repeat: 4, stranger: 4, respelt: 3, nonsense: 4, request: 10, notification: 6, progress: 10, cancel: 3, oversize: 2 });
+    const fate = r.weighted<Fate>({
+      answer: 50,
+      repeat: 4,
+      stranger: 4,
+      respelt: 3,
+      nonsense: 4,
+      request: 10,
+      notification: 6,
+      progress: 10,
+      cancel: 3,
+      oversize: 2,
+    });
     if (fate === 'oversize') {
       this.#step({ type: 'server_oversize', sseq, maxBytes: 9 });
       return;
@@ -475,7 +609,12 @@ class World {
       case 'request': {
         this.#serverIds += r.chance(80) ? 1 : 0;
         const id = r.chance(50) ? `"s${this.#serverIds}"` : String(this.#serverIds);
-        return { kind: 'request', id, method: 'ping', ...(r.chance(30) ? { progressToken: r.pick(TOKENS) } : {}) };
+        return {
+          kind: 'request',
+          id,
+          method: 'ping',
+          ...(r.chance(30) ? { progressToken: r.pick(TOKENS) } : {}),
+        };
       }
       case 'notification':
         return { kind: 'notification', method: 'notifications/message' };
@@ -486,7 +625,11 @@ class World {
       }
       case 'cancel': {
         const asked = [...this.#model.serverPending.values()];
-        return { kind: 'notification', method: 'notifications/cancelled', cancels: asked.length > 0 ? r.pick(asked).id : '99' };
+        return {
+          kind: 'notification',
+          method: 'notifications/cancelled',
+          cancels: asked.length > 0 ? r.pick(asked).id : '99',
+        };
       }
     }
   }
@@ -496,14 +639,20 @@ class World {
     this.#answered.push(id);
     if (this.#answered.length > 8) this.#answered.shift();
     const listing = r.chance(20) ? { listing: { names: [`odd ${r.int(3)}`], cuts: [], hidden: 0 } } : {};
-    return { kind: 'response', id, outcome: r.weighted({ result: 6, error: 2, input_required: 1 }), ...listing };
+    return {
+      kind: 'response',
+      id,
+      outcome: r.weighted({ result: 6, error: 2, input_required: 1 }),
+      ...listing,
+    };
   }
 
   #readServer(isEnd: boolean): void {
     if (this.#serverReads.length === 0) return;
     const sseq = isEnd ? (this.#serverReads.shift() as number) : this.#random.take(this.#serverReads);
     const reading = this.#serverTruth.get(sseq);
-    if (reading === undefined) throw new Violation(`order: not true that server message ${sseq} is there to read`);
+    if (reading === undefined)
+      throw new Violation(`order: not true that server message ${sseq} is there to read`);
     this.#step({ type: 'server_read', sseq, reading });
   }
 }
