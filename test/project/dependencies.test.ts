@@ -1,0 +1,42 @@
+/** docs/dependencies.md and package.json name the same packages, and the lock file names no place to get them from. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { cells, read, tableAfter } from './project.ts';
+
+type Manifest = {
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
+};
+const manifest = JSON.parse(read('package.json')) as Manifest;
+
+const documented = (heading: string): string[] =>
+  tableAfter('docs/dependencies.md', heading)
+    .flatMap(([name = '']) => cells(name))
+    .sort();
+
+describe('dependencies', () => {
+  test('each package that users install is explained, and no other', () => {
+    assert.deepEqual(documented('## At run time'), Object.keys(manifest.dependencies).sort());
+  });
+
+  test('each package that the work on the project needs is explained, and no other', () => {
+    assert.deepEqual(documented('## For development'), Object.keys(manifest.devDependencies).sort());
+  });
+
+  test('the lock file pins each package by its digest and names no address', () => {
+    type Entry = { readonly version?: string; readonly resolved?: string; readonly integrity?: string };
+    const lock = JSON.parse(read('package-lock.json')) as {
+      readonly packages: Readonly<Record<string, Entry>>;
+    };
+    const entries = Object.entries(lock.packages).filter(([name]) => name !== '');
+    assert.ok(entries.length > 50);
+    assert.deepEqual(
+      entries.filter(([, entry]) => entry.resolved !== undefined).map(([name]) => name),
+      [],
+    );
+    assert.deepEqual(
+      entries.filter(([, entry]) => entry.integrity === undefined).map(([name]) => name),
+      [],
+    );
+  });
+});
