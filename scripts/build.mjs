@@ -1,7 +1,7 @@
 // `npm run build`: an empty dist, the compiled sources, the schemas that are written from them, and an executable that
 // may be run. With --if-needed only where dist is missing or older than a source, so that `npm test` alone also works.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,8 +18,7 @@ const typescript = dirname(createRequire(import.meta.url).resolve('typescript/pa
 node(join(typescript, 'bin', 'tsc'), '-p', 'tsconfig.json');
 node('dist/src/policy/text/write-schema.js');
 node('dist/src/audit/write-schema.js');
-const main = join(root, 'dist', 'src', 'main.js');
-if (existsSync(main)) chmodSync(main, 0o755);
+chmodSync(join(root, 'dist', 'src', 'main.js'), 0o755);
 writeFileSync(stamp, `${new Date(started).toISOString()}\n`);
 
 function node(...args) {

@@ -50,11 +50,8 @@ const IMPORTS: readonly Import[] = FILES.flatMap((from) =>
 const packageOf = (name: string): string => name.split('/', name.startsWith('@') ? 2 : 1).join('/');
 
 describe('imports', () => {
-  test('each room stands in the table', () => {
-    assert.deepEqual(
-      FILES.map(roomOf).filter((room) => !ROOMS.has(room)),
-      [],
-    );
+  test('each room stands in the table, and nothing else does', () => {
+    assert.deepEqual([...new Set(FILES.map(roomOf))].sort(), [...ROOMS.keys()].sort());
     assert.ok(IMPORTS.length > 100, 'the imports were not found');
   });
 
