@@ -90,6 +90,8 @@ export type ServerReading =
       readonly outcome: 'result' | 'error' | 'input_required';
       /** Present where the message holds a tool list, whatever it answers. */
       readonly listing?: ToolListing;
+      /** Of a result with a tool list: where its next page begins. */
+      readonly nextCursor?: string;
     }
   | {
       readonly kind: 'request';
@@ -107,6 +109,7 @@ export type ServerReading =
 
 /** The tools a message lists, and which byte ranges to cut so that only the visible ones remain. */
 export type ToolListing = {
+  /** The visible ones only. */
   readonly names: readonly string[];
   /** Half-open byte ranges `[from, to)` in ascending order; empty where nothing is hidden. */
   readonly cuts: readonly (readonly [number, number])[];

@@ -44,6 +44,9 @@ export function step(state: GateState, event: GateEvent, now: Instant): Effect[]
     case 'server_read':
       if (!arrived(state, event.sseq, event.reading, now)) unexpected(state, `server_read ${event.sseq}`);
       break;
+    case 'listed':
+      state.announced.add(event.names);
+      break;
     case 'upstream_closed':
       close(state, event.detail, now);
       break;

@@ -50,6 +50,8 @@ export type GateEvent =
       readonly sseq: number;
       readonly reading: ServerReading | { readonly kind: 'failed'; readonly detail: string };
     }
+  /** Visible tools that the server lists, learnt without the agent. */
+  | { readonly type: 'listed'; readonly names: readonly string[] }
   | { readonly type: 'upstream_closed'; readonly detail: string }
   | { readonly type: 'policy'; readonly policy: PolicyInForce }
   /** Stop taking calls; `drained` follows when nothing is owed any more. */

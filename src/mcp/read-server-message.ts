@@ -20,6 +20,7 @@ type Parts = {
   method?: string;
   outcome?: 'result' | 'error' | 'input_required';
   tools?: readonly Tool[];
+  nextCursor?: string;
   cancels?: RequestId;
   progress?: RequestId;
   metaToken?: RequestId;
@@ -105,11 +106,14 @@ function readResult(reader: JsonReader, parts: Parts): void {
   const seen = new Set<string>();
   reader.members((key) => {
     refuseLookAlike(key, RESULT_KEYS, 'the result');
-    if (key !== 'tools' && key !== 'resultType') return reader.skip();
+    if (key !== 'tools' && key !== 'resultType' && key !== 'nextCursor') return reader.skip();
     if (seen.has(key)) fault('a key that is there twice');
     seen.add(key);
     if (key === 'resultType') {
       if (reader.value() === 'input_required') parts.outcome = 'input_required';
+    } else if (key === 'nextCursor') {
+      if (reader.peek() === 'string') parts.nextCursor = reader.string();
+      else reader.skip();
     } else if (reader.peek() === 'list') parts.tools = readTools(reader);
     else reader.skip();
   });
@@ -182,7 +186,9 @@ function classify(
   if (outcome === undefined) return fault('neither a method nor a result nor an error');
   if (id === undefined) return fault('an answer without an id');
   if (parts.tools === undefined) return { kind: 'response', id, outcome };
-  return { kind: 'response', id, outcome, listing: listingOf(parts.tools, text, byteLength, isVisible) };
+  const listing = listingOf(parts.tools, text, byteLength, isVisible);
+  const { nextCursor } = parts;
+  return { kind: 'response', id, outcome, listing, ...(nextCursor === undefined ? {} : { nextCursor }) };
 }
 
 function listingOf(

@@ -8,7 +8,10 @@ import type { ServerReading, Verdict } from '../decision/verdict.ts';
 
 type Fields = { readonly [key: string]: unknown };
 type Check = (value: unknown) => boolean;
-type Shape = { readonly required: { readonly [key: string]: Check }; readonly optional: { readonly [key: string]: Check } };
+type Shape = {
+  readonly required: { readonly [key: string]: Check };
+  readonly optional: { readonly [key: string]: Check };
+};
 
 const isString: Check = (value) => typeof value === 'string';
 const isTrue: Check = (value) => value === true;
@@ -59,7 +62,10 @@ const isRequestId: Check = (value) =>
 const isDecimal: Check = (value) => typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value);
 const isAmount: Check = (value) => isDecimal(value) && !(value as string).startsWith('-');
 
-const isRuleRef = isShape({ tool: isString, rule: isString, index: isCount } satisfies Record<keyof RuleRef, Check>);
+const isRuleRef = isShape({ tool: isString, rule: isString, index: isCount } satisfies Record<
+  keyof RuleRef,
+  Check
+>);
 const isCounter = isShape({
   scope: isNullOr(isString),
   name: isString,
@@ -88,7 +94,10 @@ const isObligation = isTagged('kind', {
     },
     { onDeny: isString },
   ),
-  read: isShape({ kind: isString, counter: isCounter, test: isCounterTest, rule: isRuleRef }, { onDeny: isString }),
+  read: isShape(
+    { kind: isString, counter: isCounter, test: isCounterTest, rule: isRuleRef },
+    { onDeny: isString },
+  ),
 } satisfies Record<Obligation['kind'], Check>);
 const isDenial = isShape(
   { reason: isOneOf(DENY_REASONS), message: isString },
@@ -108,7 +117,10 @@ const isRead = isCallWith({});
 const isRuled = isCallWith({ ruling: isRuling });
 const isSuspect = isCallWith({ suspect: isOneOf(['probation', 'quarantined']) });
 
-const isRequest = isShape({ kind: isString, id: isRequestId, method: isString }, { progressToken: isRequestId });
+const isRequest = isShape(
+  { kind: isString, id: isRequestId, method: isString },
+  { progressToken: isRequestId },
+);
 const isNotification = isShape(
   { kind: isString, method: isString },
   { cancels: isRequestId, progressToken: isRequestId },
@@ -132,7 +144,10 @@ const isJudgedVerdict = isTagged('kind', {
   ...OTHER_MESSAGES,
   call: (value) => isRuled(value) || isSuspect(value),
 } satisfies Record<Verdict['kind'], Check>);
-const isReadVerdict = isTagged('kind', { ...OTHER_MESSAGES, call: isRead } satisfies Record<Verdict['kind'], Check>);
+const isReadVerdict = isTagged('kind', { ...OTHER_MESSAGES, call: isRead } satisfies Record<
+  Verdict['kind'],
+  Check
+>);
 
 /** Half-open ranges in ascending order, none empty, none overlapping. */
 const isCuts: Check = (value) => {
@@ -150,7 +165,7 @@ const isCuts: Check = (value) => {
 const isReading = isTagged('kind', {
   response: isShape(
     { kind: isString, id: isRequestId, outcome: isOneOf(['result', 'error', 'input_required']) },
-    { listing: isShape({ names: isListOf(isString), cuts: isCuts, hidden: isCount }) },
+    { listing: isShape({ names: isListOf(isString), cuts: isCuts, hidden: isCount }), nextCursor: isString },
   ),
   request: isRequest,
   notification: isNotification,

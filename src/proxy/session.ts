@@ -24,6 +24,7 @@ import { mayBeOther } from '../mcp/order-hint.ts';
 import { readServerMessage } from '../mcp/read-server-message.ts';
 import { cancelledNotification, replyBytes } from '../mcp/replies.ts';
 import type { Channel } from '../transport/channel.ts';
+import { ServerNames } from './server-names.ts';
 
 export type SessionOptions = {
   readonly gate: GateOptions;
@@ -60,6 +61,9 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #parts: SessionParts;
   readonly #gate: GateState;
+  readonly #serverNames: ServerNames;
+  /** The server's answers to requests of our own, which the gate discards: that is no news. */
+  readonly #ownAnswers = new Set<number>();
   #agent: Channel | undefined;
   #upstream: Channel | undefined;
 
@@ -86,6 +90,14 @@ export class Session {
     this.#parts = parts;
     this.#gate = createGate(options.gate, options.policy);
     this.#now = parts.clock();
+    this.#serverNames = new ServerNames({
+      newId: options.gate.newId,
+      send: (bytes) => {
+        this.#upstream?.send(bytes);
+        this.#settleSoon();
+      },
+      listed: (names) => this.#event({ type: 'listed', names }),
+    });
   }
 
   /** Joins both sides and starts reading. */
@@ -133,6 +145,7 @@ export class Session {
   }
 
   upstreamClosed(detail: string): void {
+    this.#serverNames.close();
     this.#event({ type: 'upstream_closed', detail });
   }
 
@@ -220,6 +233,7 @@ export class Session {
       }
       case 'discard':
         this.#serverBytes.delete(effect.sseq);
+        if (this.#ownAnswers.delete(effect.sseq)) return;
         return this.#parts.note('warn', `a message of the upstream server was not passed on: ${effect.why}`);
       case 'cancel_upstream':
         this.#upstream?.send(cancelledNotification(effect.id, 'the deadline of the request passed'));
@@ -237,10 +251,13 @@ export class Session {
     if (bytes === undefined) throw new Error('INVARIANT: a message under evaluation is held');
     this.#jobs += 1;
     this.#jobBytes += bytes.length;
-    const done = (outcome: JobOutcome): void => {
+    const judged = (outcome: JobOutcome): void => {
       this.#jobs -= 1;
       this.#jobBytes -= bytes.length;
       this.#event({ type: 'evaluated', seq, outcome });
+    };
+    const done = (outcome: JobOutcome): void => {
+      if (!this.#awaitsServerNames(outcome, () => judged(outcome))) judged(outcome);
     };
     this.#parts.evaluator.submit({ kind, bytes, policy, session: this.#options.gate.session, done });
   }
@@ -259,18 +276,36 @@ export class Session {
     });
   }
 
+  /** A name that only the server's list can vouch for waits until that list is known. */
+  #awaitsServerNames(outcome: JobOutcome, then: () => void): boolean {
+    if (outcome.kind !== 'verdict') return false;
+    const { verdict } = outcome;
+    if (verdict.kind === 'request' && verdict.method === 'initialize') this.#serverNames.initialized();
+    if (verdict.kind !== 'call' || verdict.unusualName !== true) return false;
+    if (this.#gate.announced.has(verdict.tool) || this.#gate.closed !== null) return false;
+    return this.#serverNames.await(then);
+  }
+
+  #serverRead(
+    sseq: number,
+    reading: ServerReading | { readonly kind: 'failed'; readonly detail: string },
+  ): void {
+    if (this.#serverNames.take(reading)) this.#ownAnswers.add(sseq);
+    this.#event({ type: 'server_read', sseq, reading });
+  }
+
   #readServer(sseq: number, policy: number): void {
     const bytes = this.#serverBytes.get(sseq);
     if (bytes === undefined) throw new Error('INVARIANT: a message under reading is held');
     if (bytes.length <= INLINE_READ_BYTES) {
       const reading = readServerMessage(bytes, this.#options.limits, () => true);
       if (!(reading.kind === 'response' && reading.listing !== undefined)) {
-        this.#apply({ type: 'server_read', sseq, reading });
+        this.#serverRead(sseq, reading);
         return;
       }
     }
     const done = (outcome: JobOutcome): void => {
-      this.#event({ type: 'server_read', sseq, reading: asServerReading(outcome) });
+      this.#serverRead(sseq, asServerReading(outcome));
     };
     this.#parts.evaluator.submit({
       kind: 'server',

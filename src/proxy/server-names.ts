@@ -1,0 +1,94 @@
+/**
+ * The names of the tools that the server itself lists, asked for when a call names a tool whose name only the
+ * server's own list can vouch for. The agent sees nothing of it. Asked at most once until the server says that its
+ * list changed, page after page, within a deadline; calls that need the answer wait for it.
+ */
+import type { RequestId, ServerReading } from '../decision/verdict.ts';
+
+export type ServerNamesParts = {
+  readonly newId: () => string;
+  /** Sends a request to the server. */
+  readonly send: (bytes: Buffer) => void;
+  /** Told of the visible names of each page. */
+  readonly listed: (names: readonly string[]) => void;
+};
+
+const TIMEOUT_MS = 5_000;
+const MAX_PAGES = 100;
+
+export class ServerNames {
+  readonly #parts: ServerNamesParts;
+  #state: 'unknown' | 'asking' | 'known' = 'unknown';
+  #id: RequestId | null = null;
+  #pages = 0;
+  #waiting: (() => void)[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  /** Without a handshake each request says which revision it speaks (2026-07-28). */
+  #stateless = true;
+
+  constructor(parts: ServerNamesParts) {
+    this.#parts = parts;
+  }
+
+  initialized(): void {
+    this.#stateless = false;
+  }
+
+  /** Calls back when the list is as well known as it will be; false where it is already. */
+  await(then: () => void): boolean {
+    if (this.#state === 'known') return false;
+    this.#waiting.push(then);
+    if (this.#state === 'asking') return true;
+    this.#state = 'asking';
+    this.#pages = 0;
+    this.#timer = setTimeout(() => this.#done(), TIMEOUT_MS);
+    this.#ask(undefined);
+    return true;
+  }
+
+  /** Takes a reading if it answers the request made here. */
+  take(reading: ServerReading | { readonly kind: 'failed' }): boolean {
+    if (reading.kind === 'notification' && reading.method === 'notifications/tools/list_changed') {
+      if (this.#state === 'known') this.#state = 'unknown';
+      return false;
+    }
+    if (reading.kind !== 'response' || this.#id === null || reading.id !== this.#id) return false;
+    this.#id = null;
+    const { listing, nextCursor } = reading;
+    if (listing !== undefined) this.#parts.listed(listing.names);
+    this.#pages += 1;
+    if (listing !== undefined && nextCursor !== undefined && this.#pages < MAX_PAGES) this.#ask(nextCursor);
+    else this.#done();
+    return true;
+  }
+
+  /** Nothing more will come: nobody waits any longer. */
+  close(): void {
+    this.#done();
+  }
+
+  #ask(cursor: string | undefined): void {
+    this.#id = JSON.stringify(`portcullis-${this.#parts.newId()}`);
+    const meta = this.#stateless
+      ? {
+          _meta: {
+            'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+            'io.modelcontextprotocol/clientCapabilities': {},
+          },
+        }
+      : {};
+    const params = JSON.stringify({ ...(cursor === undefined ? {} : { cursor }), ...meta });
+    this.#parts.send(
+      Buffer.from(`{"jsonrpc":"2.0","id":${this.#id},"method":"tools/list","params":${params}}`),
+    );
+  }
+
+  /** FAIL-CLOSED: what was not listed by now is not vouched for. */
+  #done(): void {
+    clearTimeout(this.#timer);
+    this.#state = 'known';
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const then of waiting) then();
+  }
+}
