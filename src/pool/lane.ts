@@ -144,19 +144,14 @@ export class Lane {
     const { job } = entry;
     const seq = this.#nextSeq;
     const inRing = this.#requests.fits(job.bytes.length);
-    const request = {
-      seq,
-      kind: job.kind,
-      forced: entry.probation !== undefined,
-      policy: entry.policy,
-      session: entry.session,
-    };
     if (!inRing) {
       const bytes = new SharedArrayBuffer(job.bytes.length);
       new Uint8Array(bytes).set(job.bytes);
       this.tell({ type: 'bytes', seq, bytes });
     }
-    if (!this.#requests.write({ ...request, bytes: inRing ? job.bytes : null })) return false;
+    const bytes = inRing ? job.bytes : null;
+    const forced = entry.probation !== undefined;
+    if (!this.#requests.write(seq, job.kind, forced, entry.policy, entry.session, bytes)) return false;
     entry.seq = seq;
     entry.handedOverUs = nowUs;
     this.#nextSeq = nextSeq(seq);

@@ -96,6 +96,7 @@ const BATCH = 4;
 const MAX_PENDING = 256;
 /** One call at a time: how long the main thread may stand still for an answer. */
 const INLINE_WAIT_US = 200;
+const INLINE_SPIN_US = 40;
 const MAX_INLINE_PENALTY = 1024;
 /** Ticks of the watch between two looks at the jobs that wait. */
 const EXPIRE_EVERY = 5;
@@ -364,6 +365,15 @@ class LanePool implements Pool {
 
   // --- answers
 
+  /** Sleeping and being woken cost more than most evaluations take. */
+  #spin(): boolean {
+    const untilUs = this.#now() + INLINE_SPIN_US;
+    do {
+      for (let i = 0; i < 50; i++) if (Atomics.load(this.#bell, 0) !== this.#seenBell) return true;
+    } while (this.#now() < untilUs);
+    return false;
+  }
+
   get #isIdle(): boolean {
     return this.#jobs === 0;
   }
@@ -383,7 +393,7 @@ class LanePool implements Pool {
         this.#inlinePenalty = 1;
         return;
       }
-      Atomics.wait(this.#bell, 0, this.#seenBell, leftUs / 1000);
+      if (!this.#spin()) Atomics.wait(this.#bell, 0, this.#seenBell, leftUs / 1000);
     }
     this.#collect();
     // Slow evaluations: try more and more rarely.

@@ -199,10 +199,17 @@ export class RequestWriter {
     return length <= this.#ring.maxPayload;
   }
 
-  /** False where there is no room now. Published by {@link publish}. */
-  write(request: Request): boolean {
+  /** False where there is no room now. Published by {@link publish}. `bytes` null: they went over the port. */
+  write(
+    seq: number,
+    kind: JobKind,
+    forced: boolean,
+    policy: number,
+    session: number,
+    bytes: Uint8Array | null,
+  ): boolean {
     const ring = this.#ring;
-    const length = request.bytes?.length ?? 0;
+    const length = bytes === null ? 0 : bytes.length;
     const size = HEADER_BYTES + align(length);
     const head = Atomics.load(ring.cells, CELL.requestHead) >>> 0;
     // A head beyond the tail is a lie of the worker's; with it there is no room, and the deadlines do the rest.
@@ -213,13 +220,12 @@ export class RequestWriter {
     const word = at >> 2;
     const { words } = ring;
     words[word + WORD.size] = size;
-    words[word + WORD.seq] = request.seq;
-    words[word + WORD.kind] =
-      KINDS.indexOf(request.kind) | (request.forced ? FORCED : 0) | (request.bytes === null ? ON_PORT : 0);
+    words[word + WORD.seq] = seq;
+    words[word + WORD.kind] = KINDS.indexOf(kind) | (forced ? FORCED : 0) | (bytes === null ? ON_PORT : 0);
     words[word + WORD.length] = length;
-    words[word + WORD.policy] = request.policy;
-    words[word + WORD.session] = request.session;
-    if (request.bytes !== null) ring.bytes.set(request.bytes, at + HEADER_BYTES);
+    words[word + WORD.policy] = policy;
+    words[word + WORD.session] = session;
+    if (bytes !== null) ring.bytes.set(bytes, at + HEADER_BYTES);
     this.#tail = (position + size) >>> 0;
     return true;
   }
