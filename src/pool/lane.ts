@@ -32,8 +32,8 @@ export type Entry = {
   readonly session: number;
   /** Set for a suspect's call that is judged all the same, on probation. */
   readonly probation?: { readonly tool: string } | undefined;
-  /** How many lanes that lied had begun it. */
-  strikes: number;
+  /** Begun by a lane that lied: its next lane holds nothing else, so that a second lie is its own. */
+  lied: boolean;
   seq: number;
   handedOverUs: number;
   /** INVARIANT: true once the outcome is delivered; later ones are dropped. */
@@ -71,7 +71,6 @@ export class Lane {
   readonly #events: LaneEvents;
   readonly #onPort = new Map<number, string>();
   #nextSeq = FIRST_SEQ;
-  #lastAnswered = 0;
   #observedSeq = 0;
   #observations = 0;
   #dirty = false;
@@ -168,16 +167,14 @@ export class Lane {
     this.#wake();
   }
 
-  /** The next answer with its entry, in order; otherwise why the lane is not to be trusted any more. */
-  next(): { readonly entry: Entry; readonly response: Response } | null | 'broken' | 'repeated' {
+  /** The next answer with its entry, in order; `'broken'` where the lane is not to be trusted any more. */
+  next(): { readonly entry: Entry; readonly response: Response } | null | 'broken' {
     const response = this.#responses.next();
     if (response === null || response === 'broken') return response;
     const entry = this.pending[0];
     // FAIL-CLOSED: one answer each, in order, and only for what was asked.
-    if (entry === undefined || entry.seq !== response.seq)
-      return response.seq === this.#lastAnswered ? 'repeated' : 'broken';
+    if (entry === undefined || entry.seq !== response.seq) return 'broken';
     this.pending.shift();
-    this.#lastAnswered = response.seq;
     this.answered += 1;
     return { entry, response };
   }
@@ -215,6 +212,13 @@ export class Lane {
     if (first === undefined) return undefined;
     const claim = Atomics.load(this.#cells, CELL.claim);
     return claim === previousSeq(first.seq) ? undefined : first;
+  }
+
+  /** How many of the pending jobs it has begun, as far as it says. */
+  get begun(): number {
+    const claim = Atomics.load(this.#cells, CELL.claim);
+    if (claim === REVOKED) return this.pending.length;
+    return this.pending.findIndex((entry) => entry.seq === claim) + 1;
   }
 
   /** How long the running job has run; 0 where none runs. */

@@ -203,7 +203,7 @@ class LanePool implements Pool {
       submittedUs: this.#now(),
       policy: known ? job.policy : 0,
       session: this.#sessions.get(job.session) ?? 0,
-      strikes: 0,
+      lied: false,
       seq: 0,
       handedOverUs: 0,
       settled: false,
@@ -324,9 +324,10 @@ class LanePool implements Pool {
     const lanes = this.#eligible(nowUs).slice(0, this.#options.lanes);
     let taken = 0;
     while (taken < this.#queue.length) {
-      const lane = pick(lanes);
+      const entry = this.#queue[taken] as Entry;
+      const lane = pick(lanes, entry);
       if (lane === undefined) break;
-      if (lane.write(this.#queue[taken] as Entry, nowUs)) taken += 1;
+      if (lane.write(entry, nowUs)) taken += 1;
       else lanes.splice(lanes.indexOf(lane), 1);
     }
     this.#queue = taken === this.#queue.length ? [] : this.#queue.slice(taken);
@@ -453,14 +454,13 @@ class LanePool implements Pool {
         lane.release();
         return;
       }
-      if (found === 'broken' || found === 'repeated') {
-        // A repeated answer accuses nobody who still waits.
-        return this.#lose(lane, 'distrusted', 'it answered what it was not asked', found === 'broken');
+      if (found === 'broken') {
+        return this.#lose(lane, 'distrusted', 'it answered what it was not asked');
       }
       if (!this.#accept(lane, found.entry, found.response)) {
         const { entry, response } = found;
         this.#blame(entry, 'evaluation_crash', 'the answer was not a verdict', response.startedUs, response.durationUs);
-        return this.#lose(lane, 'distrusted', 'its answer was not a verdict', false);
+        return this.#lose(lane, 'distrusted', 'its answer was not a verdict');
       }
     }
   }
@@ -620,24 +620,26 @@ class LanePool implements Pool {
   }
 
   /**
-   * Gives a lane up. Its finished jobs stand; the one that ran is denied where it is to blame; those not begun go to
-   * another lane.
+   * Gives a lane up. Its finished jobs stand; the one that ran is denied; those not begun go to another lane. Which
+   * job made a lane lie is not known: each that it had begun is judged again alone, and denied if it does so again.
    */
-  #lose(lane: Lane, reason: Exclude<LossReason, 'closed'>, detail: string, guilty = true): void {
+  #lose(lane: Lane, reason: Exclude<LossReason, 'closed'>, detail: string): void {
     if (lane.state === 'lost') return;
     if (reason !== 'distrusted') this.#collectFrom(lane);
     if (lane.state as Lane['state'] === 'lost') return;
-    const { running, compiling, startedUs, pending } = lane;
+    const { running, begun, compiling, startedUs, pending } = lane;
     lane.pending = [];
     this.#crew.lose(lane, reason);
     this.#note('warn', `an evaluator worker was lost (${reason}): ${detail}`);
     if (compiling !== 0) this.#policies.killedLane(compiling, detail);
     const again: Entry[] = [];
-    for (const entry of pending) {
-      if (entry !== running) again.push(entry);
-      else if (guilty || ++entry.strikes > 1) {
+    for (const [n, entry] of pending.entries()) {
+      if (reason === 'distrusted' ? entry.lied : entry === running) {
         this.#blame(entry, FAILURES[reason], detail, startedUs, microsBetween(startedUs, this.#now()));
-      } else again.push(entry);
+        continue;
+      }
+      if (reason === 'distrusted' && n < begun) entry.lied = true;
+      again.push(entry);
     }
     this.#requeue(again);
     this.#crew.startMissing();
@@ -701,12 +703,14 @@ function waitsSince(lane: Lane, nowUs: number): number {
   return lane.pending[0] === undefined ? 0 : nowUs - lane.pending[0].handedOverUs;
 }
 
-/** The lane to give the next job: one that has some and is not busy, otherwise the least busy. */
-function pick(lanes: readonly Lane[]): Lane | undefined {
+/** The lane to give a job: one that is not busy, otherwise the least busy. A suspected liar gets one of its own. */
+function pick(lanes: readonly Lane[], entry: Entry): Lane | undefined {
   let best: Lane | undefined;
   for (const lane of lanes) {
-    if (lane.pending.length < BATCH) return lane;
-    if (lane.pending.length < (best?.pending.length ?? MAX_PENDING)) best = lane;
+    const { pending } = lane;
+    if (pending.length > 0 && (entry.lied || pending[0]?.lied === true)) continue;
+    if (pending.length < BATCH) return lane;
+    if (pending.length < (best?.pending.length ?? MAX_PENDING)) best = lane;
   }
   return best;
 }

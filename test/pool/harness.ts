@@ -83,3 +83,8 @@ export function isFailure(outcome: JobOutcome | undefined, reason: string): void
   assert.equal(outcome?.kind, 'failure', JSON.stringify(outcome));
   assert.equal(outcome.kind === 'failure' && outcome.reason, reason);
 }
+
+/** Until nothing is under way. */
+export async function idle(pool: Pool): Promise<void> {
+  while (pool.stats().inFlight + pool.stats().queued > 0) await new Promise((resolve) => setImmediate(resolve));
+}
