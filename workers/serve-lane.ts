@@ -3,6 +3,7 @@
  * The loop never returns to the event loop; it sleeps on a shared cell, so a policy or a suspect reaches it between
  * two requests. Whatever a judge throws is answered as a failed evaluation.
  */
+import { readlinkSync } from 'node:fs';
 import { receiveMessageOnPort } from 'node:worker_threads';
 import type { ServerReading, Verdict } from '../src/decision/verdict.ts';
 import type { JobKind } from '../src/gate/ports.ts';
@@ -177,7 +178,7 @@ export function serveLane(task: LaneTask, judge: LaneJudge): void {
     Atomics.store(cells, CELL.claim, through);
   };
 
-  post({ type: 'up' });
+  post({ type: 'up', ...ownThread() });
   for (;;) {
     const wake = Atomics.load(cells, CELL.wake);
     drainControl();
@@ -196,5 +197,16 @@ export function serveLane(task: LaneTask, judge: LaneJudge): void {
     }
     Atomics.store(cells, CELL.phase, PHASE.running);
     run(requests.take(), startedUs);
+  }
+}
+
+/** Linux only: there the main thread can see how much of the processor this thread was given. */
+function ownThread(): { thread?: string } {
+  try {
+    const thread = readlinkSync('/proc/thread-self').split('/').pop();
+    return thread === undefined || !/^\d+$/.test(thread) ? {} : { thread };
+  } catch {
+    // No such list on this system: then run time is time on the clock.
+    return {};
   }
 }

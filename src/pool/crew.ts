@@ -107,7 +107,8 @@ export class Crew {
     });
     this.lanes = [...this.lanes, lane];
     const { startTimeoutMs } = this.#options;
-    const late = (): void => this.#events.failed(lane, 'start_failed', `it did not start within ${startTimeoutMs} ms`);
+    const late = (): void =>
+      this.#events.failed(lane, 'start_failed', `it did not start within ${startTimeoutMs} ms`);
     this.#startTimers.set(lane, setTimeout(late, startTimeoutMs));
     this.#events.started(lane);
   }

@@ -3,6 +3,7 @@
  * and is lost once, for good; the pool starts another. What a lane tells is checked; what it does is judged by the
  * pool.
  */
+import { readFileSync } from 'node:fs';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import type { Job } from '../gate/ports.ts';
@@ -16,8 +17,8 @@ import {
   nextSeq,
   PHASE,
   previousSeq,
-  RequestWriter,
   REVOKED,
+  RequestWriter,
   type Response,
   ResponseReader,
   type ToWorker,
@@ -73,6 +74,9 @@ export class Lane {
   #nextSeq = FIRST_SEQ;
   #observedSeq = 0;
   #observations = 0;
+  #thread: string | undefined;
+  /** What the thread had used when it was first seen at the job. */
+  #usedBeforeUs = 0;
   #dirty = false;
 
   state: 'starting' | 'ready' | 'lost' = 'starting';
@@ -235,9 +239,32 @@ export class Lane {
 
   /** How often in a row the pool has found the same job running: a process that slept saw it once. */
   observe(seq: number): number {
-    this.#observations = this.#observedSeq === seq ? this.#observations + 1 : 1;
-    this.#observedSeq = seq;
+    if (this.#observedSeq !== seq) {
+      this.#observedSeq = seq;
+      this.#observations = 0;
+      this.#usedBeforeUs = this.#threadUs() ?? 0;
+    }
+    this.#observations += 1;
     return this.#observations;
+  }
+
+  /**
+   * How much of the processor the job was given since it was first observed, in microseconds; undefined where the
+   * system does not say. On a busy machine a thread may wait for a processor longer than an evaluation may run.
+   */
+  get usedUs(): number | undefined {
+    const used = this.#threadUs();
+    return used === undefined ? undefined : used - this.#usedBeforeUs;
+  }
+
+  #threadUs(): number | undefined {
+    if (this.#thread === undefined) return undefined;
+    try {
+      return Number(readFileSync(`/proc/self/task/${this.#thread}/schedstat`, 'utf8').split(' ')[0]) / 1000;
+    } catch {
+      // The thread is gone, or the system does not keep count: then run time is time on the clock.
+      return undefined;
+    }
   }
 
   get isCompiling(): boolean {
@@ -282,6 +309,7 @@ export class Lane {
     switch (message.type) {
       case 'up':
         this.up = true;
+        this.#thread = message.thread;
         return this.#events.progress(this);
       case 'loaded':
         this.loading.delete(message.handle);
@@ -299,9 +327,11 @@ export class Lane {
   #died(error: unknown): void {
     if (this.state === 'lost') return;
     const { code, message } = Object(error) as { code?: unknown; message?: unknown };
-    if (code === 'ERR_WORKER_OUT_OF_MEMORY') return this.#events.died(this, 'out_of_memory', 'it ran out of memory');
+    if (code === 'ERR_WORKER_OUT_OF_MEMORY')
+      return this.#events.died(this, 'out_of_memory', 'it ran out of memory');
     // Of an error's own words only those on the exit code are kept: others may hold what the worker was reading.
-    const exit = typeof message === 'string' ? /^worker (exited with code: \d+)$/.exec(message)?.[1] : undefined;
+    const exit =
+      typeof message === 'string' ? /^worker (exited with code: \d+)$/.exec(message)?.[1] : undefined;
     this.#events.died(this, 'crash', exit === undefined ? 'it ended in an error' : `it ${exit}`);
   }
 }

@@ -129,13 +129,17 @@ export class Policies {
 
   /** A lane was lost while it compiled this policy. */
   killedLane(handle: number, detail: string): void {
-    const error = new PolicyLoadError('worker_died', `a worker was lost while it compiled the policy: ${detail}`);
+    const error = new PolicyLoadError(
+      'worker_died',
+      `a worker was lost while it compiled the policy: ${detail}`,
+    );
     if (this.#policies.get(handle)?.settle) this.#settle(handle, error);
   }
 
   close(): void {
     for (const { handle, settle } of [...this.#policies.values()]) {
-      if (settle !== null) this.#settle(handle, new PolicyLoadError('closed', 'the evaluator pool was closed'));
+      if (settle !== null)
+        this.#settle(handle, new PolicyLoadError('closed', 'the evaluator pool was closed'));
     }
     this.#policies.clear();
   }

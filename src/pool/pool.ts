@@ -23,7 +23,8 @@ export type PoolOptions = {
   readonly lanes?: number;
   /** Started workers that stand ready for a lost lane. Default 1. */
   readonly spares?: number;
-  /** How long an evaluation may run: this, and as much again for each MiB of its message. Default 50. */
+  /** How long an evaluation may run, in milliseconds of the processor where the system counts them (Linux), else of
+   * the clock: this, and as much again for each 128 KiB of its message. Default 50. */
   readonly runTimeoutMs?: number;
   /** From submit to outcome. Default 1000. */
   readonly totalTimeoutMs?: number;
@@ -88,9 +89,13 @@ export function createPool(options: PoolOptions = {}): Pool {
 }
 
 const MIB = 1024 * 1024;
+/** Longer messages may take longer: as much again for each so many bytes. */
+const SIZE_STEP = 128 * 1024;
 const WATCH_MS = 2;
 /** An evaluation that runs longer holds up those behind it: another lane takes them over. */
 const STALL_US = 2_000;
+/** An evaluation is first seen after a stall and a tick of the watch. */
+const UNSEEN_US = STALL_US + 1000 * WATCH_MS;
 /** Until a lane holds so many it is given more before another is woken. */
 const BATCH = 4;
 const MAX_PENDING = 256;
@@ -190,7 +195,8 @@ class LanePool implements Pool {
         failed: (failed, reason, detail) => this.#lose(failed, reason, detail),
       },
     );
-    this.#policies.onStuck = (stuck) => this.#lose(stuck, 'crash', 'it did not come back from compiling a policy');
+    this.#policies.onStuck = (stuck) =>
+      this.#lose(stuck, 'crash', 'it did not come back from compiling a policy');
     this.#setWanted();
     this.#crew.startMissing();
   }
@@ -284,7 +290,8 @@ class LanePool implements Pool {
     for (const entry of entries) this.#fail(entry, 'evaluation_crash', 'the evaluator pool was closed');
     this.#tellRefused();
     this.#policies.close();
-    for (const { reject } of this.#waitingForReady.splice(0)) reject(new Error('the evaluator pool was closed'));
+    for (const { reject } of this.#waitingForReady.splice(0))
+      reject(new Error('the evaluator pool was closed'));
     // Lets go of the wait on the bell.
     Atomics.add(this.#bell, 0, 1);
     Atomics.notify(this.#bell, 0);
@@ -361,7 +368,10 @@ class LanePool implements Pool {
         (this.#onProbation === null || !lane.pending.includes(this.#onProbation)),
     );
     if (!able.some((lane) => lane.loading.size > 0)) return able;
-    return [...able.filter((lane) => lane.loading.size === 0), ...able.filter((lane) => lane.loading.size > 0)];
+    return [
+      ...able.filter((lane) => lane.loading.size === 0),
+      ...able.filter((lane) => lane.loading.size > 0),
+    ];
   }
 
   // --- answers
@@ -459,7 +469,13 @@ class LanePool implements Pool {
       }
       if (!this.#accept(lane, found.entry, found.response)) {
         const { entry, response } = found;
-        this.#blame(entry, 'evaluation_crash', 'the answer was not a verdict', response.startedUs, response.durationUs);
+        this.#blame(
+          entry,
+          'evaluation_crash',
+          'the answer was not a verdict',
+          response.startedUs,
+          response.durationUs,
+        );
         return this.#lose(lane, 'distrusted', 'its answer was not a verdict');
       }
     }
@@ -474,7 +490,8 @@ class LanePool implements Pool {
       return true;
     }
     const text = response.tag === TAG.answerOnPort ? lane.textOnPort(response.seq) : response.text;
-    if (text === undefined || (response.tag !== TAG.answer && response.tag !== TAG.answerOnPort)) return false;
+    if (text === undefined || (response.tag !== TAG.answer && response.tag !== TAG.answerOnPort))
+      return false;
     const queueUs = microsBetween(entry.submittedUs, startedUs);
     if (job.kind === 'server') {
       const reading = decodeReading(text, job.bytes.length);
@@ -494,7 +511,8 @@ class LanePool implements Pool {
     if (verdict.kind === 'call' && job.kind === 'read' && this.#blamed.delete(job.bytes)) {
       this.#charge(job.session, verdict.tool);
     }
-    if (entry.probation !== undefined && this.#bulkheads.succeed(job.session, entry.probation.tool)) this.#tellSuspects();
+    if (entry.probation !== undefined && this.#bulkheads.succeed(job.session, entry.probation.tool))
+      this.#tellSuspects();
     this.#deliver(entry, outcome);
     return true;
   }
@@ -562,9 +580,10 @@ class LanePool implements Pool {
       const running = lane.running;
       const runUs = lane.runningUs(nowUs);
       const limitUs = running === undefined ? 0 : this.#runLimitUs(running.job);
-      if (running !== undefined && runUs > limitUs) {
-        // Seen twice, since after this process slept everything looks late once.
-        if (lane.observe(running.seq) > 1) this.#lose(lane, 'timeout', 'an evaluation ran too long');
+      // Seen twice, since after this process slept everything looks late once.
+      const seen = running !== undefined && runUs > STALL_US ? lane.observe(running.seq) : 0;
+      if (seen > 1 && this.#ranTooLong(lane, runUs, limitUs)) {
+        this.#lose(lane, 'timeout', 'an evaluation ran too long');
       } else if (runUs > STALL_US || (running === undefined && waitsSince(lane, nowUs) > STALL_US)) {
         this.#requeue(lane.takeBack());
         if (runUs > limitUs / 2) held += 1;
@@ -578,7 +597,20 @@ class LanePool implements Pool {
   }
 
   #runLimitUs(job: Job): number {
-    return this.#options.runTimeoutMs * 1000 * (1 + job.bytes.length / MIB);
+    const { runTimeoutMs, totalTimeoutMs } = this.#options;
+    return (
+      1000 *
+      Math.min(runTimeoutMs * (1 + job.bytes.length / SIZE_STEP), Math.max(runTimeoutMs, totalTimeoutMs))
+    );
+  }
+
+  /** Run time is the processor's time where the system tells it, up to the total timeout on the clock. */
+  #ranTooLong(lane: Lane, runUs: number, limitUs: number): boolean {
+    if (runUs <= limitUs) return false;
+    if (runUs > Math.max(limitUs, this.#options.totalTimeoutMs * 1000)) return true;
+    const usedUs = lane.usedUs;
+    // What it used before it was first seen is not counted; that is at most a few ticks.
+    return usedUs === undefined || usedUs > limitUs - UNSEEN_US;
   }
 
   /** Denies what waited too long. */
@@ -626,7 +658,7 @@ class LanePool implements Pool {
   #lose(lane: Lane, reason: Exclude<LossReason, 'closed'>, detail: string): void {
     if (lane.state === 'lost') return;
     if (reason !== 'distrusted') this.#collectFrom(lane);
-    if (lane.state as Lane['state'] === 'lost') return;
+    if ((lane.state as Lane['state']) === 'lost') return;
     const { running, begun, compiling, startedUs, pending } = lane;
     lane.pending = [];
     this.#crew.lose(lane, reason);

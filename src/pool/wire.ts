@@ -89,14 +89,20 @@ export type Injections = Readonly<Record<string, Injection>>;
 export type Suspects = readonly (readonly [session: number, tools: readonly string[]])[];
 
 export type ToWorker =
-  | { readonly type: 'load'; readonly handle: number; readonly program: unknown; readonly injections: Injections }
+  | {
+      readonly type: 'load';
+      readonly handle: number;
+      readonly program: unknown;
+      readonly injections: Injections;
+    }
   | { readonly type: 'unload'; readonly handle: number }
   | { readonly type: 'suspects'; readonly suspects: Suspects }
   /** A message too large for the ring. */
   | { readonly type: 'bytes'; readonly seq: number; readonly bytes: SharedArrayBuffer };
 
 export type FromWorker =
-  | { readonly type: 'up' }
+  /** `thread`: the worker's own name for itself in the process's task list, where the system has one. */
+  | { readonly type: 'up'; readonly thread?: string }
   | { readonly type: 'loaded'; readonly handle: number }
   | { readonly type: 'load_failed'; readonly handle: number; readonly detail: string }
   | { readonly type: 'answer'; readonly seq: number; readonly text: string };
@@ -139,7 +145,16 @@ export function createCells(): Int32Array {
 }
 
 // Words of a record's header, in both rings. `size` counts the whole record, padding included.
-const WORD = { size: 0, seq: 1, kind: 2, length: 3, policy: 4, session: 5, startedUs: 4, durationUs: 5 } as const;
+const WORD = {
+  size: 0,
+  seq: 1,
+  kind: 2,
+  length: 3,
+  policy: 4,
+  session: 5,
+  startedUs: 4,
+  durationUs: 5,
+} as const;
 const HEADER_BYTES = 32;
 /** In place of a size: nothing more before the ring's end. */
 const SKIP = -1;
@@ -250,7 +265,8 @@ export class RequestReader {
     const ring = this.#ring;
     const tail = Atomics.load(ring.cells, CELL.requestTail) >>> 0;
     if (tail === this.#head) return 0;
-    if (ring.words[ring.at(this.#head) >> 2] === SKIP) this.#head = (this.#head + ring.size - ring.at(this.#head)) >>> 0;
+    if (ring.words[ring.at(this.#head) >> 2] === SKIP)
+      this.#head = (this.#head + ring.size - ring.at(this.#head)) >>> 0;
     return ring.words[(ring.at(this.#head) >> 2) + WORD.seq] as number;
   }
 
@@ -342,7 +358,8 @@ export class ResponseReader {
     const ring = this.#ring;
     const tail = Atomics.load(ring.cells, CELL.responseTail) >>> 0;
     if (tail === this.#head) return null;
-    if (ring.words[ring.at(this.#head) >> 2] === SKIP) this.#head = (this.#head + ring.size - ring.at(this.#head)) >>> 0;
+    if (ring.words[ring.at(this.#head) >> 2] === SKIP)
+      this.#head = (this.#head + ring.size - ring.at(this.#head)) >>> 0;
     const at = ring.at(this.#head);
     const word = at >> 2;
     const size = ring.words[word + WORD.size] as number;

@@ -32,7 +32,10 @@ describe('the evaluations of one batch', () => {
         else isFailure(outcomes[2], reason);
         await pool.ready();
         const { state, inFlight, queued, bytes } = pool.stats();
-        assert.deepEqual({ state, inFlight, queued, bytes }, { state: 'up', inFlight: 0, queued: 0, bytes: 0 });
+        assert.deepEqual(
+          { state, inFlight, queued, bytes },
+          { state: 'up', inFlight: 0, queued: 0, bytes: 0 },
+        );
         isVerdict((await batch('ok'))[0], 0);
       } finally {
         await close();
@@ -42,13 +45,28 @@ describe('the evaluations of one batch', () => {
 });
 
 /** Where the lie cannot be pinned on the culprit at once, it must be there in a second lane: no innocent is denied. */
-const LIES: readonly { readonly act: Action; readonly what: string; readonly reason: string | null; readonly lanes: number }[] = [
+const LIES: readonly {
+  readonly act: Action;
+  readonly what: string;
+  readonly reason: string | null;
+  readonly lanes: number;
+}[] = [
   { act: 'garbage', what: 'is answered with what is not JSON', reason: 'evaluation_crash', lanes: 1 },
-  { act: 'wrong_shape', what: 'is answered with what is not a verdict', reason: 'evaluation_crash', lanes: 1 },
+  {
+    act: 'wrong_shape',
+    what: 'is answered with what is not a verdict',
+    reason: 'evaluation_crash',
+    lanes: 1,
+  },
   { act: 'wrong_tag', what: 'is answered in an unknown way', reason: 'evaluation_crash', lanes: 1 },
   { act: 'not_sent', what: 'is answered by reference to nothing', reason: 'evaluation_crash', lanes: 1 },
   { act: 'for_another', what: 'is answered in the name of another', reason: 'evaluation_crash', lanes: 2 },
-  { act: 'absurd_ring', what: 'is answered beyond the end of the ring', reason: 'evaluation_crash', lanes: 2 },
+  {
+    act: 'absurd_ring',
+    what: 'is answered beyond the end of the ring',
+    reason: 'evaluation_crash',
+    lanes: 2,
+  },
   { act: 'twice', what: 'is answered twice', reason: null, lanes: 1 },
 ];
 

@@ -30,7 +30,8 @@ describe('an evaluation that takes long', () => {
       isVerdict(await slow, 9);
       // More than one lane's share, so that the lane that was held up gets some.
       for (let round = 0; round < 20; round++) {
-        for (const [n, outcome] of (await batch('ok', 'ok', 'ok', 'ok', 'ok')).entries()) isVerdict(outcome, n);
+        for (const [n, outcome] of (await batch('ok', 'ok', 'ok', 'ok', 'ok')).entries())
+          isVerdict(outcome, n);
       }
       assert.deepEqual([pool.stats().started, pool.stats().ready], [2, 2]);
     } finally {
@@ -93,7 +94,10 @@ describe('a job that waits', () => {
       for (const n of [5, 6, 7, 8]) put(n, 'read');
       pool.flush();
       isFailure(outcomes[8], 'overload');
-      assert.deepEqual([1, 2, 5, 6, 7].map((n) => outcomes[n]), Array(5).fill(undefined));
+      assert.deepEqual(
+        [1, 2, 5, 6, 7].map((n) => outcomes[n]),
+        Array(5).fill(undefined),
+      );
       openGate(cells);
       isVerdict(await running, 0);
       await idle(pool);
@@ -131,7 +135,10 @@ describe('a message', () => {
         const outcomes = await Promise.all([1, 2, 3].map((n) => submit({ n, do: 'ok', tool })));
         for (const [n, outcome] of outcomes.entries()) {
           isVerdict(outcome, n + 1);
-          assert.equal(outcome.kind === 'verdict' && outcome.verdict.kind === 'call' && outcome.verdict.tool, tool);
+          assert.equal(
+            outcome.kind === 'verdict' && outcome.verdict.kind === 'call' && outcome.verdict.tool,
+            tool,
+          );
         }
         // Answers that are larger than the ring as well.
         for (const [n, outcome] of (await batch('large', 'ok', 'large')).entries()) isVerdict(outcome, n);

@@ -5,14 +5,18 @@ import type { JobKind, JobOutcome } from '../../src/gate/ports.ts';
 import { createPool, type Pool, type PoolOptions } from '../../src/pool/pool.ts';
 import { type Script, type ScriptedProgram, SHARED } from '../fixtures/workers/script.ts';
 
-export const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/workers/${name}.js`, import.meta.url));
+export const fixture = (name: string): string =>
+  fileURLToPath(new URL(`../fixtures/workers/${name}.js`, import.meta.url));
 
 export type Rig = {
   readonly pool: Pool;
   readonly cells: Int32Array;
   readonly handle: number;
   readonly notes: string[];
-  submit(script: Script, how?: { kind?: JobKind; session?: string; policy?: number; bytes?: Uint8Array }): Promise<JobOutcome>;
+  submit(
+    script: Script,
+    how?: { kind?: JobKind; session?: string; policy?: number; bytes?: Uint8Array },
+  ): Promise<JobOutcome>;
   /** Submits all before any is handed over. */
   batch(...scripts: readonly Script['do'][]): Promise<JobOutcome[]>;
   loaded(name: string, more?: Partial<ScriptedProgram>): Promise<number>;
@@ -40,7 +44,13 @@ export async function rig(options: PoolOptions = {}): Promise<Rig> {
   const submit: Rig['submit'] = (script, how = {}) =>
     new Promise((done) => {
       const bytes = how.bytes ?? encode(script);
-      pool.submit({ kind: how.kind ?? 'judge', bytes, policy: how.policy ?? handle, session: how.session ?? 's', done });
+      pool.submit({
+        kind: how.kind ?? 'judge',
+        bytes,
+        policy: how.policy ?? handle,
+        session: how.session ?? 's',
+        done,
+      });
     });
   return {
     pool,
@@ -60,7 +70,11 @@ export function encode(script: Script): Uint8Array {
 
 /** Until so many evaluations wait at the gate or hang. */
 export async function waiting(cells: Int32Array, count: number): Promise<void> {
-  for (let seen = Atomics.load(cells, SHARED.waiting); seen < count; seen = Atomics.load(cells, SHARED.waiting)) {
+  for (
+    let seen = Atomics.load(cells, SHARED.waiting);
+    seen < count;
+    seen = Atomics.load(cells, SHARED.waiting)
+  ) {
     const change = Atomics.waitAsync(cells, SHARED.waiting, seen);
     if (change.async) await change.value;
   }
@@ -86,5 +100,6 @@ export function isFailure(outcome: JobOutcome | undefined, reason: string): void
 
 /** Until nothing is under way. */
 export async function idle(pool: Pool): Promise<void> {
-  while (pool.stats().inFlight + pool.stats().queued > 0) await new Promise((resolve) => setImmediate(resolve));
+  while (pool.stats().inFlight + pool.stats().queued > 0)
+    await new Promise((resolve) => setImmediate(resolve));
 }

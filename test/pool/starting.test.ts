@@ -50,7 +50,8 @@ describe('a policy', () => {
     try {
       const second = loaded('second', { compile: 'wait' });
       await waiting(cells, 1);
-      for (const [n, outcome] of (await batch('ok', 'ok', 'ok', 'ok', 'ok', 'ok')).entries()) isVerdict(outcome, n);
+      for (const [n, outcome] of (await batch('ok', 'ok', 'ok', 'ok', 'ok', 'ok')).entries())
+        isVerdict(outcome, n);
       openGate(cells);
       isVerdict(await submit({ n: 1, do: 'ok' }, { policy: await second }), 1, 'second');
     } finally {
@@ -104,7 +105,12 @@ describe('a pool', () => {
   });
 
   test('that cannot start a worker denies at once', async () => {
-    const pool = createPool({ workerFile: fixture('fails-to-start'), firstRestartMs: 1, maxRestartMs: 2, loadTimeoutMs: 10 });
+    const pool = createPool({
+      workerFile: fixture('fails-to-start'),
+      firstRestartMs: 1,
+      maxRestartMs: 2,
+      loadTimeoutMs: 10,
+    });
     try {
       await assert.rejects(pool.load({}, 'digest'), rejectsWith('no_lane'));
       while (pool.stats().state !== 'down') await new Promise((resolve) => setImmediate(resolve));
