@@ -58,7 +58,8 @@ const isTagged =
 
 /** A canonical spelling: that of a safe integer or of a JSON string. */
 const isRequestId: Check = (value) =>
-  typeof value === 'string' && (/^(0|-?[1-9]\d{0,15})$/.test(value) || /^"(?:[^"\\]|\\[^])*"$/.test(value));
+  typeof value === 'string' &&
+  (/^(0|-?[1-9]\d{0,15})$/.test(value) || /^"(?:[^"\\]|\\[\s\S])*"$/.test(value));
 const isDecimal: Check = (value) => typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value);
 const isAmount: Check = (value) => isDecimal(value) && !(value as string).startsWith('-');
 

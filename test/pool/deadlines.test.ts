@@ -80,7 +80,9 @@ describe('a job that waits', () => {
       await waiting(cells, 1);
       const outcomes: (JobOutcome | undefined)[] = [];
       const put = (n: number, kind: 'judge' | 'read' | 'server'): void => {
-        const done = (outcome: JobOutcome): void => void (outcomes[n] = outcome);
+        const done = (outcome: JobOutcome): void => {
+          outcomes[n] = outcome;
+        };
         pool.submit({ kind, bytes: encode({ n, do: 'ok' }), policy: handle, session: 's', done });
       };
       put(1, 'judge');
