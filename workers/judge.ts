@@ -10,7 +10,7 @@ import { evaluate, isVisible, nameStanding, type PreparedPolicy, prepare } from 
 import type { Program } from '../src/policy/program.ts';
 import { compileRegex } from '../src/policy/regex.ts';
 import { isSpecifiedName } from '../src/policy/tool-name.ts';
-import type { Injection, Injections } from '../src/pool/wire.ts';
+import { type Injection, type Injections, REHEARSES_OUT_OF_MEMORY } from '../src/pool/wire.ts';
 import type { IsSuspect, LaneJudge } from './serve-lane.ts';
 
 type Loaded = { readonly policy: PreparedPolicy; readonly injections: ReadonlyMap<string, Injection> };
@@ -34,6 +34,8 @@ export function createJudge(): LaneJudge {
       if (kind === 'server') return readServer(bytes, loaded(handle).policy);
       const reading = readAgentMessage(bytes, {});
       if (reading.kind !== 'call') return reading;
+      // Only to know whom to answer, after the policy went: nothing is forwarded for it.
+      if (kind === 'read' && handle === 0) return withoutArguments(reading);
       return judgeCall(reading, kind, loaded(handle), isSuspect, cursor);
     },
   };
@@ -41,6 +43,10 @@ export function createJudge(): LaneJudge {
 
 function readServer(bytes: Uint8Array, policy: PreparedPolicy): ServerReading {
   return readServerMessage(bytes, {}, (tool) => isVisible(policy, tool));
+}
+
+function withoutArguments({ args: _, ...call }: AgentCall): Verdict {
+  return isSpecifiedName(call.tool) ? call : { ...call, unusualName: true };
 }
 
 function judgeCall(
@@ -66,12 +72,12 @@ function judgeCall(
   if (kind === 'read') return read;
   if (isSuspect(call.tool)) return { ...read, suspect: 'probation' };
   const injection = injections.get(call.tool);
-  if (injection !== undefined) rehearse(injection);
+  if (injection !== undefined) rehearse(injection, cursor);
   return { ...read, ruling: evaluate(policy, { tool: call.tool, args }, cursor) };
 }
 
 /** Brings the fault about for real: what is rehearsed is what would happen. */
-function rehearse(injection: Injection): void {
+function rehearse(injection: Injection, cursor: Int32Array): void {
   switch (injection) {
     case 'hang':
       for (;;);
@@ -81,8 +87,10 @@ function rehearse(injection: Injection): void {
     case 'throw':
       throw new Error('a rehearsed error');
     case 'oom': {
+      cursor[0] = REHEARSES_OUT_OF_MEMORY;
       const hoard: unknown[] = [];
-      for (;;) hoard.push(new Array(1024).fill(hoard.length));
+      // Steps small enough that the worker is ended and not the process.
+      for (;;) hoard.push(new Array(1 << 17).fill(hoard.length));
     }
   }
 }

@@ -17,6 +17,7 @@ import {
   nextSeq,
   PHASE,
   previousSeq,
+  REHEARSES_OUT_OF_MEMORY,
   REVOKED,
   RequestWriter,
   type Response,
@@ -265,6 +266,10 @@ export class Lane {
       // The thread is gone, or the system does not keep count: then run time is time on the clock.
       return undefined;
     }
+  }
+
+  get rehearsesOutOfMemory(): boolean {
+    return Atomics.load(this.#cells, CELL.rule) === REHEARSES_OUT_OF_MEMORY;
   }
 
   get isCompiling(): boolean {

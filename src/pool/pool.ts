@@ -33,7 +33,11 @@ export type PoolOptions = {
   readonly queueBytes?: number;
   /** Calls of suspects that wait for the probation lane. Default 16. */
   readonly probationLimit?: number;
-  /** Of each worker, in MiB. Defaults 64, 8 and 4. */
+  /**
+   * Of each worker, in MiB. Defaults 256, 8 and 4. What the largest message is read into must fit in the first: a
+   * worker that goes beyond it by small steps is ended alone, but one large step beyond ends the whole process (Node
+   * and V8 know no way back from it).
+   */
   readonly maxOldGenerationSizeMb?: number;
   readonly maxYoungGenerationSizeMb?: number;
   readonly stackSizeMb?: number;
@@ -156,7 +160,7 @@ class LanePool implements Pool {
       queueLimit: options.queueLimit ?? 1_024,
       queueBytes: options.queueBytes ?? 64 * MIB,
       probationLimit: options.probationLimit ?? 16,
-      maxOldGenerationSizeMb: options.maxOldGenerationSizeMb ?? 64,
+      maxOldGenerationSizeMb: options.maxOldGenerationSizeMb ?? 256,
       maxYoungGenerationSizeMb: options.maxYoungGenerationSizeMb ?? 8,
       stackSizeMb: options.stackSizeMb ?? 4,
       ringBytes: options.ringBytes ?? 256 * 1024,
@@ -608,6 +612,7 @@ class LanePool implements Pool {
   #ranTooLong(lane: Lane, runUs: number, limitUs: number): boolean {
     if (runUs <= limitUs) return false;
     if (runUs > Math.max(limitUs, this.#options.totalTimeoutMs * 1000)) return true;
+    if (lane.rehearsesOutOfMemory) return false;
     const usedUs = lane.usedUs;
     // What it used before it was first seen is not counted; that is at most a few ticks.
     return usedUs === undefined || usedUs > limitUs - UNSEEN_US;

@@ -60,6 +60,12 @@ export const PHASE = {
 
 const KINDS: readonly JobKind[] = ['judge', 'read', 'server'];
 
+/**
+ * In `CELL.rule`: an evaluation was told to exhaust its memory, which takes longer than an evaluation may run. It is
+ * given the total timeout, so that what is rehearsed is what happens.
+ */
+export const REHEARSES_OUT_OF_MEMORY = -1;
+
 /** How a response is to be read. */
 export const TAG = {
   /** JSON of a Verdict or a ServerReading, as the job asked. */
