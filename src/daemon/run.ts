@@ -183,7 +183,7 @@ async function serve(options: RunOptions, parts: RunParts, rooms: Rooms): Promis
         injected: new Set(Object.keys(options.inject)),
         maxPending: MAX_PENDING_REQUESTS,
         upstreamTimeoutMs: options.upstreamTimeoutMs,
-        newId: randomUUID,
+        newId: idSource(),
       },
       policy,
       limits: {},
@@ -283,6 +283,16 @@ function reloadOnChange(
   return watchPolicy(options.policyFile, () => {
     queue = queue.then(reload);
   });
+}
+
+/** Ids of decisions: unique across processes by their random part, and cheap. */
+function idSource(): () => string {
+  const prefix = randomUUID().replaceAll('-', '');
+  let count = 0;
+  return () => {
+    count += 1;
+    return `${prefix}-${count}`;
+  };
 }
 
 function clock(): Instant {

@@ -13,6 +13,7 @@ import type {
   Counters,
   DecisionLog,
   Evaluator,
+  Job,
   JobOutcome,
   LogOutcome,
   PolicyInForce,
@@ -42,6 +43,9 @@ export type SessionParts = {
   /** Told of every decision once it is on record. */
   readonly decided?: (decision: Decision) => void;
 };
+
+/** From so many messages under way on, latency comes from waiting and not from hand-overs. */
+const BUSY_MESSAGES = 8;
 
 /** Reading pauses above the upper mark and goes on below the lower one. */
 const BUFFER_HIGH_BYTES = 1 << 20;
@@ -76,6 +80,9 @@ export class Session {
   #agentPaused = true;
   #upstreamPaused = true;
 
+  /** Jobs of this burst. */
+  #unsubmitted: Job[] = [];
+  #settling = false;
   /** Calls whose limits wait for the next step of the counters, and whose decision for the next commit of the log. */
   #unreserved: Extract<Effect, { type: 'reserve' }>[] = [];
   #unrecorded: { readonly seq: number; readonly decision: Decision }[] = [];
@@ -135,9 +142,9 @@ export class Session {
 
   /** All messages of one read were brought: hand them over together. */
   burst(): void {
-    this.#parts.evaluator.flush();
-    this.#settle();
     this.#inBurst = false;
+    if (this.#isBusy) this.#settleSoon();
+    else this.#settle();
   }
 
   drained(): void {
@@ -259,7 +266,8 @@ export class Session {
     const done = (outcome: JobOutcome): void => {
       if (!this.#awaitsServerNames(outcome, () => judged(outcome))) judged(outcome);
     };
-    this.#parts.evaluator.submit({ kind, bytes, policy, session: this.#options.gate.session, done });
+    this.#unsubmitted.push({ kind, bytes, policy, session: this.#options.gate.session, done });
+    this.#settleSoon();
   }
 
   /** Goes on with an answer: at once where it is there, otherwise when it comes. */
@@ -307,33 +315,48 @@ export class Session {
     const done = (outcome: JobOutcome): void => {
       this.#serverRead(sseq, asServerReading(outcome));
     };
-    this.#parts.evaluator.submit({
-      kind: 'server',
-      bytes,
-      policy,
-      session: this.#options.gate.session,
-      done,
-    });
+    this.#unsubmitted.push({ kind: 'server', bytes, policy, session: this.#options.gate.session, done });
+    this.#settleSoon();
   }
 
-  /** Ends the burst under way, or starts and ends one of its own in a microtask. */
+  /** With many messages under way, what all sides bring in one turn of the event loop makes one burst. */
+  get #isBusy(): boolean {
+    return this.#gate.messages.size > BUSY_MESSAGES;
+  }
+
+  /** Settles at the end of the burst under way, or soon after. */
   #settleSoon(): void {
-    if (this.#inBurst || this.#settleScheduled) return;
+    if (this.#inBurst || this.#settling || this.#settleScheduled) return;
     this.#settleScheduled = true;
-    queueMicrotask(() => {
+    const settle = (): void => {
       this.#settleScheduled = false;
-      this.#parts.evaluator.flush();
       this.#settle();
-    });
+    };
+    if (this.#isBusy) setImmediate(settle);
+    else queueMicrotask(settle);
+  }
+
+  /** Answers may come back while jobs are handed over, and bring further jobs. */
+  #submit(): void {
+    while (this.#unsubmitted.length > 0) {
+      const jobs = this.#unsubmitted;
+      this.#unsubmitted = [];
+      for (const job of jobs) this.#parts.evaluator.submit(job);
+      this.#parts.evaluator.flush();
+    }
   }
 
   /** Puts decisions on record, does what follows from that, and hands both sides what is theirs. */
   #settle(): void {
+    this.#settling = true;
+    this.#submit();
     this.#now = this.#parts.clock();
     while (this.#unreserved.length > 0 || this.#unrecorded.length > 0) {
       this.#reserve();
       this.#record();
     }
+    this.#settling = false;
+    if (this.#unsubmitted.length > 0) this.#settleSoon();
     this.#upstream?.flush();
     this.#agent?.flush();
     this.#regulate();
