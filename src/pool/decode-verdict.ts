@@ -175,6 +175,27 @@ const isReading = isTagged('kind', {
 
 /** `kind`: what was asked for, since a ruling on a call that was only to be read is as wrong as none on one to judge. */
 export function decodeVerdict(kind: 'judge' | 'read', text: string): Verdict | null {
+  const plain = PLAIN_CALL.exec(text);
+  if (plain === null || text.length > MAX_KNOWN_LENGTH) return decodeWhole(kind, text);
+  const id = plain[1] as string;
+  // Verdicts on calls differ in their ids and otherwise in little: what was read and checked once is known.
+  const key = `${kind}${text.slice(plain[0].length)}`;
+  const found = known.get(key);
+  if (found !== undefined) return { ...found, id };
+  const verdict = decodeWhole(kind, text);
+  if (verdict === null || verdict.kind !== 'call') return verdict;
+  if (known.size >= MAX_KNOWN) known.clear();
+  known.set(key, verdict);
+  return verdict;
+}
+
+/** A call whose id is a number: no part of its text can be taken for another. */
+const PLAIN_CALL = /^\{"kind":"call","id":"(0|-?[1-9]\d{0,15})"(?=,"tool":)/;
+const MAX_KNOWN = 512;
+const MAX_KNOWN_LENGTH = 4096;
+const known = new Map<string, Extract<Verdict, { kind: 'call' }>>();
+
+function decodeWhole(kind: 'judge' | 'read', text: string): Verdict | null {
   const value = parsed(text);
   return (kind === 'judge' ? isJudgedVerdict : isReadVerdict)(value) ? (value as Verdict) : null;
 }
