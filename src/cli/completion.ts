@@ -109,7 +109,8 @@ ${commands.join('\n')}
 ${cases.join('\n')}
   esac
 }
-compdef _portcullis portcullis
+# Autoloaded from a folder of $fpath, or sourced.
+if [ "\$funcstack[1]" = _portcullis ]; then _portcullis "$@"; else compdef _portcullis portcullis; fi
 `;
 }
 
