@@ -110,7 +110,7 @@ ${cases.join('\n')}
   esac
 }
 # Autoloaded from a folder of $fpath, or sourced.
-if [ "\$funcstack[1]" = _portcullis ]; then _portcullis "$@"; else compdef _portcullis portcullis; fi
+if [ "$funcstack[1]" = _portcullis ]; then _portcullis "$@"; else compdef _portcullis portcullis; fi
 `;
 }
 
