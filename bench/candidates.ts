@@ -11,7 +11,12 @@ export const UPSTREAM: readonly string[] = [process.execPath, at('./fixtures/fas
 export const PASS_THROUGH: readonly string[] = [process.execPath, at('./pass-through.js'), ...UPSTREAM];
 export const EMPTY_POOL = at('./fixtures/empty-pool.js');
 
-export type Scratch = { readonly folder: string; readonly policy: string; readonly log: string; readonly remove: () => void };
+export type Scratch = {
+  readonly folder: string;
+  readonly policy: string;
+  readonly log: string;
+  readonly remove: () => void;
+};
 
 export function scratch(): Scratch {
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-bench-'));
@@ -27,6 +32,16 @@ export function scratch(): Scratch {
 
 /** `portcullis run` in front of the same upstream, with log and limits on. */
 export function portcullis(place: Scratch, ...flags: readonly string[]): readonly string[] {
-  const own = ['run', '-c', place.policy, '--state-dir', place.folder, '--log', place.log, '--log-level', 'warn'];
+  const own = [
+    'run',
+    '-c',
+    place.policy,
+    '--state-dir',
+    place.folder,
+    '--log',
+    place.log,
+    '--log-level',
+    'warn',
+  ];
   return [process.execPath, at('../src/main.js'), ...own, ...flags, '--', ...UPSTREAM];
 }

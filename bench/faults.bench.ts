@@ -19,7 +19,12 @@ type Load = {
 
 const LOADS: readonly Load[] = [
   { label: '200/s, one bad tool', perSecond: 200, badTool: () => 'bad', tools: ['bad'] },
-  { label: '200/s, bad calls over 20 tools', perSecond: 200, badTool: (n) => BAD_TOOLS[n % BAD_TOOLS.length] ?? 'bad', tools: BAD_TOOLS },
+  {
+    label: '200/s, bad calls over 20 tools',
+    perSecond: 200,
+    badTool: (n) => BAD_TOOLS[n % BAD_TOOLS.length] ?? 'bad',
+    tools: BAD_TOOLS,
+  },
   { label: '1000/s, one bad tool', perSecond: 1000, badTool: () => 'bad', tools: ['bad'] },
 ];
 
@@ -38,7 +43,9 @@ export const faults: Row = {
     for (const load of LOADS) {
       const place = scratch();
       const healthy = await WireClient.start(portcullis(place));
-      const faulty = await WireClient.start(portcullis(place, ...load.tools.flatMap((tool) => ['--inject', `${tool}=hang`])));
+      const faulty = await WireClient.start(
+        portcullis(place, ...load.tools.flatMap((tool) => ['--inject', `${tool}=hang`])),
+      );
       const without: number[] = [];
       const during: number[] = [];
       const ratios: number[] = [];
@@ -96,7 +103,8 @@ function openLoop(client: WireClient, load: Load, seconds: number, hangs: boolea
           try {
             if (bad && hangs) {
               const reason = denialReason(answer);
-              if (reason === null || !EXPECTED_REASONS.has(reason)) throw new Error(`wrong answer: ${JSON.stringify(answer).slice(0, 400)}`);
+              if (reason === null || !EXPECTED_REASONS.has(reason))
+                throw new Error(`wrong answer: ${JSON.stringify(answer).slice(0, 400)}`);
               reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
             } else {
               expectText(answer, `ok ${tool} ${answer.id}`);

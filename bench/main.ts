@@ -19,7 +19,9 @@ const { values } = parseArgs({
 });
 const unknown = values.only.filter((name) => !ROWS.some((row) => row.name === name));
 if (unknown.length > 0) {
-  process.stderr.write(`no such row: ${unknown.join(', ')}; there are ${ROWS.map((row) => row.name).join(', ')}\n`);
+  process.stderr.write(
+    `no such row: ${unknown.join(', ')}; there are ${ROWS.map((row) => row.name).join(', ')}\n`,
+  );
   process.exit(64);
 }
 
@@ -38,14 +40,24 @@ for (const row of ROWS) {
     if (!values.json) process.stdout.write(`${table(result)}\n\n`);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    results.push({ name: row.name, question: row.question, measurements: [], targets: [], notes: [], error: message });
+    results.push({
+      name: row.name,
+      question: row.question,
+      measurements: [],
+      targets: [],
+      notes: [],
+      error: message,
+    });
     process.stderr.write(`FAILED ${row.name}: ${message}\n\n`);
   }
 }
 const missed = results.flatMap((result) => result.targets.filter((target) => !isMet(target)));
 const failed = results.filter((result) => result.error !== undefined);
 if (values.json) {
-  const rows = results.map((row) => ({ ...row, targets: row.targets.map((target) => ({ ...target, met: isMet(target) })) }));
+  const rows = results.map((row) => ({
+    ...row,
+    targets: row.targets.map((target) => ({ ...target, met: isMet(target) })),
+  }));
   process.stdout.write(`${JSON.stringify({ machine: about, quick: values.quick, rows }, null, 2)}\n`);
 } else {
   for (const target of missed) process.stdout.write(`!!! MISSED: ${target.what}\n`);

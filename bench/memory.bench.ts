@@ -39,8 +39,18 @@ export const memory: Row = {
       return {
         measurements,
         targets: [
-          { what: 'memory of an idle `run`, times the empty pool', found: ratio(idle), bound: '<=' as const, target: 1.5 },
-          { what: 'memory of `run` after calls, times the empty pool', found: ratio(worked), bound: '<=' as const, target: 1.5 },
+          {
+            what: 'memory of an idle `run`, times the empty pool',
+            found: ratio(idle),
+            bound: '<=' as const,
+            target: 1.5,
+          },
+          {
+            what: 'memory of `run` after calls, times the empty pool',
+            found: ratio(worked),
+            bound: '<=' as const,
+            target: 1.5,
+          },
         ],
         notes: ['proportional set size where the system tells it, else resident set size'],
       };
@@ -57,7 +67,9 @@ function figure(label: string, of: Memory): Measurement {
 }
 
 async function emptyPool(threads: number): Promise<Memory> {
-  const child = spawn(process.execPath, [EMPTY_POOL, String(threads)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [EMPTY_POOL, String(threads)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   await once(child.stdout, 'data');
   await pause(SETTLE_MS);
   const found = memoryOf(child.pid ?? -1);

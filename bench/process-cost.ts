@@ -43,7 +43,11 @@ export function memoryOf(pid: number): Memory {
   } catch {
     // Older kernels have no roll-up; the resident set alone is reported then.
   }
-  return { rssKiB: kib(status, 'VmRSS') ?? Number.NaN, pssKiB, threads: readdirSync(`/proc/${pid}/task`).length };
+  return {
+    rssKiB: kib(status, 'VmRSS') ?? Number.NaN,
+    pssKiB,
+    threads: readdirSync(`/proc/${pid}/task`).length,
+  };
 }
 
 function kib(text: string, name: string): number | null {

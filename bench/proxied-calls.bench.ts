@@ -50,7 +50,8 @@ async function alternate(
       const before = cpuUs(client.pid);
       const { latenciesMs, elapsedMs } = await client.closedLoop({ inFlight, calls, line, check });
       const cpu = (cpuUs(client.pid) - before) / calls;
-      if (round >= 0) results.get(name)?.push({ perSecond: (calls * 1000) / elapsedMs, cpuUs: cpu, latenciesMs });
+      if (round >= 0)
+        results.get(name)?.push({ perSecond: (calls * 1000) / elapsedMs, cpuUs: cpu, latenciesMs });
     }
   }
   return results;
@@ -66,20 +67,40 @@ function summarise(loaded: Map<Name, Round[]>, single: Map<Name, Round[]>) {
     measurements.push({ ...latency(`${name}, ${IN_FLIGHT} in flight`, values, 'ms', perSecond), figure });
   }
   const added = (name: Name, share: 'p50' | 'p99'): number[] =>
-    pairs(single, name, 'no proxy').map(([one, base]) => 1000 * (spread(one.latenciesMs)[share] - spread(base.latenciesMs)[share]));
+    pairs(single, name, 'no proxy').map(
+      ([one, base]) => 1000 * (spread(one.latenciesMs)[share] - spread(base.latenciesMs)[share]),
+    );
   for (const [name, rounds] of single) {
     const values = spread(rounds.flatMap((round) => [...round.latenciesMs].map((ms) => ms * 1000)));
     const extra = `added p50 ${median(added(name, 'p50')).toFixed(0)} µs, p99 ${median(added(name, 'p99')).toFixed(0)} µs`;
-    measurements.push({ ...latency(`${name}, one at a time`, values, 'us'), figure: name === 'no proxy' ? '' : extra });
+    measurements.push({
+      ...latency(`${name}, one at a time`, values, 'us'),
+      figure: name === 'no proxy' ? '' : extra,
+    });
   }
   const ratios = (of: (round: Round) => number): number[] =>
     pairs(loaded, 'portcullis', 'pass-through').map(([one, base]) => of(one) / of(base));
   const ours = added('portcullis', 'p50');
   const theirs = added('pass-through', 'p50');
   const targets: Target[] = [
-    target('CPU a proxied call, of the pass-through', ratios((round) => round.cpuUs), '<=', 1 / 5),
-    target('proxied calls/s, times the pass-through', ratios((round) => round.perSecond), '>=', 3),
-    target('added p50 one call at a time, of the pass-through', ours.map((value, index) => value / (theirs[index] ?? Number.NaN)), '<=', 0.6),
+    target(
+      'CPU a proxied call, of the pass-through',
+      ratios((round) => round.cpuUs),
+      '<=',
+      1 / 5,
+    ),
+    target(
+      'proxied calls/s, times the pass-through',
+      ratios((round) => round.perSecond),
+      '>=',
+      3,
+    ),
+    target(
+      'added p50 one call at a time, of the pass-through',
+      ours.map((value, index) => value / (theirs[index] ?? Number.NaN)),
+      '<=',
+      0.6,
+    ),
   ];
   return { measurements, targets, notes: [] };
 }
@@ -93,5 +114,11 @@ function pairs(results: Map<Name, Round[]>, one: Name, base: Name): (readonly [R
 }
 
 function target(what: string, ratios: readonly number[], bound: '>=' | '<=', aim: number): Target {
-  return { what, found: median(ratios), range: [Math.min(...ratios), Math.max(...ratios)], bound, target: aim };
+  return {
+    what,
+    found: median(ratios),
+    range: [Math.min(...ratios), Math.max(...ratios)],
+    bound,
+    target: aim,
+  };
 }

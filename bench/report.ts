@@ -60,8 +60,11 @@ export function machine(): Machine {
 
 function commit(): string {
   try {
-    const git = (...args: string[]): string => execFileSync('git', args, { encoding: 'utf8', stdio: 'pipe' }).trim();
-    return git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain', '-uno') === '' ? '' : '+changes');
+    const git = (...args: string[]): string =>
+      execFileSync('git', args, { encoding: 'utf8', stdio: 'pipe' }).trim();
+    return (
+      git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain', '-uno') === '' ? '' : '+changes')
+    );
   } catch {
     return 'unknown';
   }
@@ -85,15 +88,28 @@ export function table(row: RowResult): string {
     m.p99 === undefined ? '' : `${round(m.p99)} ${m.unit ?? ''}`,
     m.figure ?? '',
   ]);
-  const widths = header.map((_, column) => Math.max(...[header, ...lines].map((line) => (line[column] ?? '').length)));
+  const widths = header.map((_, column) =>
+    Math.max(...[header, ...lines].map((line) => (line[column] ?? '').length)),
+  );
   const text = [header, ...lines].map((line) =>
-    line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  ').trimEnd(),
+    line
+      .map((cell, column) =>
+        column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
+      )
+      .join('  ')
+      .trimEnd(),
   );
   const targets = row.targets.map((target) => {
-    const range = target.range === undefined ? '' : ` (rounds ${round(target.range[0])} to ${round(target.range[1])})`;
+    const range =
+      target.range === undefined ? '' : ` (rounds ${round(target.range[0])} to ${round(target.range[1])})`;
     return `${isMet(target) ? 'met   ' : 'MISSED'}  ${target.what}: ${round(target.found)}${range}, to reach ${target.bound} ${round(target.target)}`;
   });
-  return [`== ${row.name}: ${row.question}`, ...text, ...targets, ...row.notes.map((note) => `note: ${note}`)].join('\n');
+  return [
+    `== ${row.name}: ${row.question}`,
+    ...text,
+    ...targets,
+    ...row.notes.map((note) => `note: ${note}`),
+  ].join('\n');
 }
 
 export function round(value: number): string {

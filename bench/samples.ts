@@ -1,6 +1,11 @@
 /** Order statistics over measured values, without rounding or outlier removal. */
 
-export type Spread = { readonly p50: number; readonly p99: number; readonly p999: number; readonly count: number };
+export type Spread = {
+  readonly p50: number;
+  readonly p99: number;
+  readonly p999: number;
+  readonly count: number;
+};
 
 /** The value at or below which `share` of the samples lie (nearest rank). */
 export function percentile(sorted: Float64Array, share: number): number {

@@ -51,9 +51,13 @@ export class WireClient {
   /** Spawns, initializes and is ready for calls. */
   static async start(command: readonly string[]): Promise<WireClient> {
     const client = new WireClient(command);
-    const params = '{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}';
-    const answer = await client.request((id) => `{"jsonrpc":"2.0","id":${id},"method":"initialize","params":${params}}`);
-    if (answer.result === undefined) throw new Error(`initialize was answered with ${JSON.stringify(answer)}`);
+    const params =
+      '{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}';
+    const answer = await client.request(
+      (id) => `{"jsonrpc":"2.0","id":${id},"method":"initialize","params":${params}}`,
+    );
+    if (answer.result === undefined)
+      throw new Error(`initialize was answered with ${JSON.stringify(answer)}`);
     client.#outgoing += '{"jsonrpc":"2.0","method":"notifications/initialized"}\n';
     client.flush();
     return client;
@@ -100,7 +104,8 @@ export class WireClient {
       }
       let seen = this.#nextId;
       const watchdog = setInterval(() => {
-        if (seen === this.#nextId) finish(() => reject(new Error(`no answer in ${ANSWER_TIMEOUT_MS} ms; it said:\n${this.#stderr}`)));
+        if (seen === this.#nextId)
+          finish(() => reject(new Error(`no answer in ${ANSWER_TIMEOUT_MS} ms; it said:\n${this.#stderr}`)));
         seen = this.#nextId;
       }, ANSWER_TIMEOUT_MS);
       const finish = (settle: () => void): void => {
@@ -183,13 +188,17 @@ export class WireClient {
 export function expectText(answer: Answer, text: string): void {
   const found = answer.result?.content?.[0]?.text;
   if (answer.result?.isError === true || found !== text) {
-    throw new Error(`wrong answer: expected the text ${JSON.stringify(text)}, found ${JSON.stringify(answer).slice(0, 400)}`);
+    throw new Error(
+      `wrong answer: expected the text ${JSON.stringify(text)}, found ${JSON.stringify(answer).slice(0, 400)}`,
+    );
   }
 }
 
 /** The reason code of a denial, or null for an answer that is none. */
 export function denialReason(answer: Answer): string | null {
   if (answer.result?.isError !== true) return null;
-  const match = /^\[PORTCULLIS DENIED\] [\s\S]*\(([a-z_]+), decision [^)]+\)/.exec(answer.result.content?.[0]?.text ?? '');
+  const match = /^\[PORTCULLIS DENIED\] [\s\S]*\(([a-z_]+), decision [^)]+\)/.exec(
+    answer.result.content?.[0]?.text ?? '',
+  );
   return match?.[1] ?? null;
 }

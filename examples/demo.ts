@@ -24,7 +24,9 @@ const policyFile = join(folder, 'policy.yaml');
 const policyText = readFileSync(new URL('../../examples/demo-policy.yaml', import.meta.url), 'utf8');
 writeFileSync(policyFile, policyText);
 
-const serverPackage = createRequire(import.meta.url).resolve('@modelcontextprotocol/server-everything/package.json');
+const serverPackage = createRequire(import.meta.url).resolve(
+  '@modelcontextprotocol/server-everything/package.json',
+);
 const upstream = [process.execPath, join(dirname(serverPackage), 'dist', 'index.js'), 'stdio'];
 const args = [
   fileURLToPath(new URL('../src/main.js', import.meta.url)),
@@ -42,7 +44,12 @@ transport.stderr?.on('data', (chunk: Buffer) => {
 const agent = new Client({ name: 'demo-agent', version: '1' }, { capabilities: {} });
 const out = new Transcript(process.stdout);
 
-type Outcome = { readonly text: string; readonly denied: boolean; readonly reason: string | null; readonly ms: number };
+type Outcome = {
+  readonly text: string;
+  readonly denied: boolean;
+  readonly reason: string | null;
+  readonly ms: number;
+};
 
 async function call(name: string, input: Record<string, unknown>): Promise<Outcome> {
   const startedAt = performance.now();
@@ -68,7 +75,13 @@ async function expectAllowed(name: string, input: Record<string, unknown>): Prom
 
 async function expectDenied(name: string, input: Record<string, unknown>, reason: string): Promise<void> {
   const outcome = await call(name, input);
-  out.step(outcome.denied && outcome.reason === reason, 'denied', `${name} ${JSON.stringify(input)}`, outcome.text, outcome.ms);
+  out.step(
+    outcome.denied && outcome.reason === reason,
+    'denied',
+    `${name} ${JSON.stringify(input)}`,
+    outcome.text,
+    outcome.ms,
+  );
 }
 
 async function faultsAmongGoodCalls(): Promise<void> {
@@ -90,13 +103,34 @@ async function faultsAmongGoodCalls(): Promise<void> {
   const [hung, crashed] = await Promise.all([call(HUNG, {}), call(CRASHED, { messageType: 'success' })]);
   running = false;
   await Promise.all(callers);
-  out.step(hung.reason === 'evaluation_timeout', 'denied', `${HUNG}, whose evaluation hangs`, hung.text, hung.ms);
-  out.step(crashed.reason === 'evaluation_crash', 'denied', `${CRASHED}, whose evaluation kills its worker`, crashed.text, crashed.ms);
-  out.step(wrong === 0 && good > 0, 'allowed', `${good} calls of echo meanwhile`, `the slowest took ${slowest.ms.toFixed(1)} ms, ${wrong} failed`);
+  out.step(
+    hung.reason === 'evaluation_timeout',
+    'denied',
+    `${HUNG}, whose evaluation hangs`,
+    hung.text,
+    hung.ms,
+  );
+  out.step(
+    crashed.reason === 'evaluation_crash',
+    'denied',
+    `${CRASHED}, whose evaluation kills its worker`,
+    crashed.text,
+    crashed.ms,
+  );
+  out.step(
+    wrong === 0 && good > 0,
+    'allowed',
+    `${good} calls of echo meanwhile`,
+    `the slowest took ${slowest.ms.toFixed(1)} ms, ${wrong} failed`,
+  );
 }
 
 /** Repeats a call until the policy in force answers it as wanted. */
-async function eventually(name: string, input: Record<string, unknown>, wanted: (outcome: Outcome) => boolean): Promise<Outcome> {
+async function eventually(
+  name: string,
+  input: Record<string, unknown>,
+  wanted: (outcome: Outcome) => boolean,
+): Promise<Outcome> {
   const giveUpAt = performance.now() + RELOAD_WAIT_MS;
   for (;;) {
     const outcome = await call(name, input);
@@ -107,16 +141,31 @@ async function eventually(name: string, input: Record<string, unknown>, wanted: 
 
 async function reload(): Promise<void> {
   const changedAt = performance.now();
-  writeFileSync(policyFile, policyText.replaceAll('value: 1000', 'value: 1000000').replace('up to 1000 ', 'up to a million '));
+  writeFileSync(
+    policyFile,
+    policyText.replaceAll('value: 1000', 'value: 1000000').replace('up to 1000 ', 'up to a million '),
+  );
   const after = await eventually('get-sum', { a: 5000, b: 1 }, (outcome) => !outcome.denied);
-  out.step(!after.denied, 'allowed', 'get-sum {"a":5000,"b":1} under the new policy', after.text, performance.now() - changedAt);
+  out.step(
+    !after.denied,
+    'allowed',
+    'get-sum {"a":5000,"b":1} under the new policy',
+    after.text,
+    performance.now() - changedAt,
+  );
   const said = stderr.length;
   writeFileSync(policyFile, policyText.replace('op: lte', 'op: lowerThan'));
   const giveUpAt = performance.now() + RELOAD_WAIT_MS;
   while (!/lowerThan/.test(stderr.slice(said)) && performance.now() < giveUpAt) await pause(20);
   const kept = await call('get-sum', { a: 5000, b: 1 });
   const refused = /lowerThan/.test(stderr.slice(said));
-  out.step(refused && !kept.denied, 'allowed', 'get-sum {"a":5000,"b":1} after a policy file with a fault was refused', kept.text, kept.ms);
+  out.step(
+    refused && !kept.denied,
+    'allowed',
+    'get-sum {"a":5000,"b":1} after a policy file with a fault was refused',
+    kept.text,
+    kept.ms,
+  );
 }
 
 const startedAt = performance.now();
@@ -125,7 +174,12 @@ try {
   await agent.connect(transport);
   const { tools } = await agent.listTools();
   const names = tools.map((tool) => tool.name);
-  out.step(names.includes('echo') && !names.includes('get-env'), 'listed', `${names.length} tools, without the hidden get-env`, names.slice(0, 5).join(', ') + ', …');
+  out.step(
+    names.includes('echo') && !names.includes('get-env'),
+    'listed',
+    `${names.length} tools, without the hidden get-env`,
+    names.slice(0, 5).join(', ') + ', …',
+  );
 
   out.title('Calls that the policy allows');
   await expectAllowed('echo', { message: 'hello' });

@@ -18,7 +18,13 @@ export class Transcript {
   }
 
   /** `held`: whether what was expected came about; `expected`: what that was, in a word. */
-  step(held: boolean, expected: 'listed' | 'allowed' | 'denied' | 'went on', what: string, answer: string, ms?: number): void {
+  step(
+    held: boolean,
+    expected: 'listed' | 'allowed' | 'denied' | 'went on',
+    what: string,
+    answer: string,
+    ms?: number,
+  ): void {
     this.#steps += 1;
     if (!held) this.#failed += 1;
     const colour = held ? (expected === 'denied' ? 'yellow' : 'green') : 'red';

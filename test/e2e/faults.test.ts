@@ -32,9 +32,20 @@ describe('a rehearsed fault', () => {
       await peer.said(/REHEARSING/i);
       const good = Array.from({ length: 30 }, () => peer.id);
       const bad = peer.id;
-      const line = (id: number, name: string): string => `{"jsonrpc":"2.0","id":${id},"method":"tools/call","params":{"name":"${name}"}}\n`;
+      const line = (id: number, name: string): string =>
+        `{"jsonrpc":"2.0","id":${id},"method":"tools/call","params":{"name":"${name}"}}\n`;
       // In one write, so that they share batches.
-      peer.write(good.slice(0, 15).map((id) => line(id, 'echo')).join('') + line(bad, 'bad') + good.slice(15).map((id) => line(id, 'echo')).join(''));
+      peer.write(
+        good
+          .slice(0, 15)
+          .map((id) => line(id, 'echo'))
+          .join('') +
+          line(bad, 'bad') +
+          good
+            .slice(15)
+            .map((id) => line(id, 'echo'))
+            .join(''),
+      );
       assertDenied(await peer.answer(bad), reason);
       for (const id of good) assertAllowed(await peer.answer(id), 'ok echo');
       assertAllowed(await peer.call('echo'), 'ok echo');
@@ -42,7 +53,11 @@ describe('a rehearsed fault', () => {
       const decision = scratch.decisions().find((one) => one['tool'] === 'bad');
       assert.equal(decision?.['reason'], reason);
       assert.equal(decision?.['injected'], true);
-      assert.ok(!scratch.decisions().some((one) => one['tool'] === 'echo' && 'injected' in one && one['injected'] === true));
+      assert.ok(
+        !scratch
+          .decisions()
+          .some((one) => one['tool'] === 'echo' && 'injected' in one && one['injected'] === true),
+      );
     });
   }
 
@@ -51,7 +66,9 @@ describe('a rehearsed fault', () => {
     const reasons = new Set<string>();
     for (let n = 0; n < 40; n++) {
       const answer = await peer.call('bad');
-      reasons.add(/\(([a-z_]+), decision/.exec(answer.result?.content?.[0]?.text ?? '')?.[1] ?? JSON.stringify(answer));
+      reasons.add(
+        /\(([a-z_]+), decision/.exec(answer.result?.content?.[0]?.text ?? '')?.[1] ?? JSON.stringify(answer),
+      );
       assertAllowed(await peer.call('echo'), 'ok echo');
     }
     assert.deepEqual([...reasons].sort(), ['evaluation_error', 'quarantined']);
@@ -65,7 +82,9 @@ describe('--dry-run', () => {
     assertAllowed(await peer.call('pay', { amount: 5000 }), 'ok pay');
     assertAllowed(await peer.call('unlisted'), 'ok unlisted');
     for (let n = 0; n < 3; n++) assertAllowed(await peer.call('twice'), 'ok twice');
-    const would = scratch.decisions().map((decision) => [decision['tool'], decision['effect'], decision['wouldDeny'] ?? null]);
+    const would = scratch
+      .decisions()
+      .map((decision) => [decision['tool'], decision['effect'], decision['wouldDeny'] ?? null]);
     assert.deepEqual(would, [
       ['pay', 'allow', 'rule_denied'],
       ['unlisted', 'allow', 'tool_not_listed'],
@@ -88,7 +107,10 @@ describe('--dry-run', () => {
 describe('--fail-mode open', () => {
   for (const fault of Object.keys(REASONS)) {
     test(`lets a call through whose evaluation fails (${fault}), and marks it`, async (t) => {
-      const { peer, scratch } = await start(t, { policy: POLICY, flags: ['--fail-mode', 'open', '--inject', `bad=${fault}`] });
+      const { peer, scratch } = await start(t, {
+        policy: POLICY,
+        flags: ['--fail-mode', 'open', '--inject', `bad=${fault}`],
+      });
       await peer.said(/FAIL MODE OPEN/i);
       assertAllowed(await peer.call('bad'), 'ok bad');
       const decision = scratch.decisions().find((one) => one['tool'] === 'bad');

@@ -23,7 +23,11 @@ export const NODE = process.execPath;
 
 /** Commands of upstream servers. */
 export const server = {
-  recording: (...args: readonly string[]): readonly string[] => [NODE, at('../fixtures/servers/recording.js'), ...args],
+  recording: (...args: readonly string[]): readonly string[] => [
+    NODE,
+    at('../fixtures/servers/recording.js'),
+    ...args,
+  ],
   diesAtStart: [NODE, at('../fixtures/servers/dies-at-start.js')],
   stubborn: [NODE, at('../fixtures/servers/stubborn.js')],
   stateless: [NODE, at('../fixtures/servers/stateless.js')],
@@ -41,7 +45,10 @@ export type Message = {
   readonly id?: unknown;
   readonly method?: string;
   readonly params?: Json;
-  readonly result?: Json & { readonly isError?: boolean; readonly content?: readonly { readonly type: string; readonly text: string }[] };
+  readonly result?: Json & {
+    readonly isError?: boolean;
+    readonly content?: readonly { readonly type: string; readonly text: string }[];
+  };
   readonly error?: { readonly code: number; readonly message: string; readonly data?: unknown };
 };
 export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
@@ -107,7 +114,10 @@ export class Peer {
 
   constructor(command: readonly string[], env: NodeJS.ProcessEnv = {}) {
     const [file, ...args] = command;
-    this.child = spawn(file ?? '', args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+    this.child = spawn(file ?? '', args, {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    });
     this.exited = new Promise((resolve) => {
       this.child.once('close', (code, signal) => {
         this.#exit = { code, signal };
@@ -157,7 +167,10 @@ export class Peer {
   }
 
   answer(id: unknown): Promise<Message> {
-    return this.message(`the answer to ${JSON.stringify(id)}`, (m) => m.id === id && m.method === undefined).then((s) => s.message);
+    return this.message(
+      `the answer to ${JSON.stringify(id)}`,
+      (m) => m.id === id && m.method === undefined,
+    ).then((s) => s.message);
   }
 
   request(method: string, params: Json = {}): Promise<Message> {
@@ -171,7 +184,11 @@ export class Peer {
   }
 
   async initialize(capabilities: Json = {}, protocolVersion = '2025-11-25'): Promise<Message> {
-    const answer = await this.request('initialize', { protocolVersion, capabilities, clientInfo: { name: 'e2e', version: '1' } });
+    const answer = await this.request('initialize', {
+      protocolVersion,
+      capabilities,
+      clientInfo: { name: 'e2e', version: '1' },
+    });
     this.send({ method: 'notifications/initialized' });
     return answer;
   }
@@ -189,7 +206,8 @@ export class Peer {
         if (error === null) resolve();
         else reject(error);
       };
-      const fail = (why: string): void => settle(new Error(`${why} while waiting for ${what}\n${this.#state()}`));
+      const fail = (why: string): void =>
+        settle(new Error(`${why} while waiting for ${what}\n${this.#state()}`));
       const look = (): void => {
         if (condition()) settle(null);
         else if (this.#exit !== null) fail(`the process ended (${JSON.stringify(this.#exit)})`);
@@ -251,7 +269,8 @@ export type StartOptions = {
 export async function start(t: TestContext, options: StartOptions): Promise<Started> {
   const scratch = new Scratch(t);
   scratch.writePolicy(options.policy);
-  const upstream = options.upstream ?? server.recording('--record', scratch.recordFile, ...(options.recording ?? []));
+  const upstream =
+    options.upstream ?? server.recording('--record', scratch.recordFile, ...(options.recording ?? []));
   const peer = new Peer(scratch.command(upstream, options.flags));
   t.after(async () => {
     peer.end();
@@ -270,10 +289,14 @@ export function textOf(answer: Message): string {
   return answer.result?.content?.[0]?.text ?? '';
 }
 
-const DENIAL = /^\[PORTCULLIS DENIED\] (?<message>[\s\S]+) \((?<reason>[a-z_]+), decision (?<decision>[^)\s]+)\)/;
+const DENIAL =
+  /^\[PORTCULLIS DENIED\] (?<message>[\s\S]+) \((?<reason>[a-z_]+), decision (?<decision>[^)\s]+)\)/;
 
 /** @returns the parts of a denial, having checked that it is one, under `reason`. */
-export function assertDenied(answer: Message, reason: string): { readonly message: string; readonly decision: string } {
+export function assertDenied(
+  answer: Message,
+  reason: string,
+): { readonly message: string; readonly decision: string } {
   assert.equal(answer.result?.isError, true, `expected a denial, found ${JSON.stringify(answer)}`);
   const groups = DENIAL.exec(textOf(answer))?.groups;
   assert.ok(groups, `no denial text: ${textOf(answer)}`);

@@ -24,16 +24,25 @@ tools:
 `;
 const recording = ['--tools', 'echo,never,pay,secret'];
 
-const call = (params: string, id = '"h"'): string => `{"jsonrpc":"2.0","id":${id},"method":"tools/call","params":${params}}`;
+const call = (params: string, id = '"h"'): string =>
+  `{"jsonrpc":"2.0","id":${id},"method":"tools/call","params":${params}}`;
 const bytes = (...parts: readonly (string | readonly number[])[]): Buffer =>
-  Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part, 'utf8') : Buffer.from(part))));
+  Buffer.concat(
+    parts.map((part) => (typeof part === 'string' ? Buffer.from(part, 'utf8') : Buffer.from(part))),
+  );
 
 const HOSTILE: readonly (readonly [string, string | Buffer])[] = [
   // one key, two readings
   ['a name given twice', call('{"name":"echo","name":"secret"}')],
   ['a name given twice, once in escapes', call('{"name":"echo","n\\u0061me":"secret"}')],
-  ['params given twice', '{"jsonrpc":"2.0","id":"h","method":"tools/call","params":{"name":"echo"},"params":{"name":"secret"}}'],
-  ['a method given twice', '{"jsonrpc":"2.0","id":"h","method":"ping","method":"tools/call","params":{"name":"secret"}}'],
+  [
+    'params given twice',
+    '{"jsonrpc":"2.0","id":"h","method":"tools/call","params":{"name":"echo"},"params":{"name":"secret"}}',
+  ],
+  [
+    'a method given twice',
+    '{"jsonrpc":"2.0","id":"h","method":"ping","method":"tools/call","params":{"name":"secret"}}',
+  ],
   ['an id given twice', '{"jsonrpc":"2.0","id":"h","id":"i","method":"tools/call","params":{"name":"echo"}}'],
   ['arguments given twice', call('{"name":"pay","arguments":{"amount":1},"arguments":{"amount":999}}')],
   ['an argument given twice', call('{"name":"pay","arguments":{"amount":1,"amount":999}}')],
@@ -43,19 +52,55 @@ const HOSTILE: readonly (readonly [string, string | Buffer])[] = [
   ['NAME alone', call('{"NAME":"secret"}')],
   ['Arguments beside arguments', call('{"name":"pay","arguments":{"amount":1},"Arguments":{"amount":999}}')],
   ['argumentſ with a long s', call('{"name":"pay","arguments":{"amount":1},"argumentſ":{"amount":999}}')],
-  ['Params beside params', '{"jsonrpc":"2.0","id":"h","method":"tools/call","params":{"name":"echo"},"Params":{"name":"secret"}}'],
-  ['Method beside method', '{"jsonrpc":"2.0","id":"h","method":"ping","Method":"tools/call","params":{"name":"secret"}}'],
+  [
+    'Params beside params',
+    '{"jsonrpc":"2.0","id":"h","method":"tools/call","params":{"name":"echo"},"Params":{"name":"secret"}}',
+  ],
+  [
+    'Method beside method',
+    '{"jsonrpc":"2.0","id":"h","method":"ping","Method":"tools/call","params":{"name":"secret"}}',
+  ],
   ['METHOD alone', '{"jsonrpc":"2.0","id":"h","METHOD":"tools/call","params":{"name":"secret"}}'],
   // encodings
   ['a byte order mark', bytes([0xef, 0xbb, 0xbf], call('{"name":"echo"}'))],
   ['UTF-16', Buffer.from(call('{"name":"echo"}'), 'utf16le')],
-  ['invalid UTF-8 in an argument', bytes('{"jsonrpc":"2.0","id":"h","method":"tools/call","params":{"name":"echo","arguments":{"t":"', [0xff, 0xfe], '"}}}')],
-  ['an overlong encoding', bytes('{"jsonrpc":"2.0","id":"h","method":"tools/call","params":{"name":"ech', [0xc1, 0xaf], '"}}')],
-  ['a surrogate encoded in UTF-8', bytes('{"jsonrpc":"2.0","id":"h","method":"tools/call","params":{"name":"echo","arguments":{"t":"', [0xed, 0xa0, 0x80], '"}}}')],
-  ['a cut-off character', bytes('{"jsonrpc":"2.0","id":"h","method":"tools/call","params":{"name":"echo","arguments":{"t":"', [0xe2, 0x82], '"}}}')],
+  [
+    'invalid UTF-8 in an argument',
+    bytes(
+      '{"jsonrpc":"2.0","id":"h","method":"tools/call","params":{"name":"echo","arguments":{"t":"',
+      [0xff, 0xfe],
+      '"}}}',
+    ),
+  ],
+  [
+    'an overlong encoding',
+    bytes('{"jsonrpc":"2.0","id":"h","method":"tools/call","params":{"name":"ech', [0xc1, 0xaf], '"}}'),
+  ],
+  [
+    'a surrogate encoded in UTF-8',
+    bytes(
+      '{"jsonrpc":"2.0","id":"h","method":"tools/call","params":{"name":"echo","arguments":{"t":"',
+      [0xed, 0xa0, 0x80],
+      '"}}}',
+    ),
+  ],
+  [
+    'a cut-off character',
+    bytes(
+      '{"jsonrpc":"2.0","id":"h","method":"tools/call","params":{"name":"echo","arguments":{"t":"',
+      [0xe2, 0x82],
+      '"}}}',
+    ),
+  ],
   // line ends that others see
-  ['a bare carriage return between two messages', `{"jsonrpc":"2.0","id":"h","method":"ping"}\r${call('{"name":"secret"}')}`],
-  ['a bare carriage return as white space', '{"jsonrpc":"2.0","id":"h",\r"method":"tools/call","params":{"name":"echo"}}'],
+  [
+    'a bare carriage return between two messages',
+    `{"jsonrpc":"2.0","id":"h","method":"ping"}\r${call('{"name":"secret"}')}`,
+  ],
+  [
+    'a bare carriage return as white space',
+    '{"jsonrpc":"2.0","id":"h",\r"method":"tools/call","params":{"name":"echo"}}',
+  ],
   ['a raw control character in a string', call('{"name":"echo","arguments":{"t":"a\u0001b"}}')],
   ['a NUL in a string', call('{"name":"echo","arguments":{"t":"a\u0000b"}}')],
   ['a NUL behind the message', `${call('{"name":"echo"}')}\u0000`],
@@ -72,7 +117,10 @@ const HOSTILE: readonly (readonly [string, string | Buffer])[] = [
   ['null', 'null'],
   ['a batch of one', `[${call('{"name":"echo"}')}]`],
   ['an empty batch', '[]'],
-  ['nesting 50,000 deep', call(`{"name":"echo","arguments":{"a":${'['.repeat(50_000)}${']'.repeat(50_000)}}}`)],
+  [
+    'nesting 50,000 deep',
+    call(`{"name":"echo","arguments":{"a":${'['.repeat(50_000)}${']'.repeat(50_000)}}}`),
+  ],
   ['nesting 50,000 deep that never closes', '{"a":'.repeat(50_000)],
   // ids
   ['an id of null', call('{"name":"echo"}', 'null')],
@@ -93,12 +141,24 @@ const HOSTILE: readonly (readonly [string, string | Buffer])[] = [
   ['arguments of null', call('{"name":"echo","arguments":null}')],
   ['arguments as text', call('{"name":"echo","arguments":"{}"}')],
   ['arguments as a list', call('{"name":"echo","arguments":[]}')],
-  ['a method and a result at once', '{"jsonrpc":"2.0","id":"h","method":"tools/call","params":{"name":"echo"},"result":{}}'],
+  [
+    'a method and a result at once',
+    '{"jsonrpc":"2.0","id":"h","method":"tools/call","params":{"name":"echo"},"result":{}}',
+  ],
   // methods
   ['a method in another case', '{"jsonrpc":"2.0","id":"h","method":"Tools/Call","params":{"name":"secret"}}'],
-  ['a method with a space behind it', '{"jsonrpc":"2.0","id":"h","method":"tools/call ","params":{"name":"secret"}}'],
-  ['a method that no revision defines', '{"jsonrpc":"2.0","id":"h","method":"tools/execute","params":{"name":"secret"}}'],
-  ['a method that is no text', '{"jsonrpc":"2.0","id":"h","method":["tools/call"],"params":{"name":"secret"}}'],
+  [
+    'a method with a space behind it',
+    '{"jsonrpc":"2.0","id":"h","method":"tools/call ","params":{"name":"secret"}}',
+  ],
+  [
+    'a method that no revision defines',
+    '{"jsonrpc":"2.0","id":"h","method":"tools/execute","params":{"name":"secret"}}',
+  ],
+  [
+    'a method that is no text',
+    '{"jsonrpc":"2.0","id":"h","method":["tools/call"],"params":{"name":"secret"}}',
+  ],
   // tool names that somebody may fold
   ['a ruled name in another case', call('{"name":"ECHO"}')],
   ['a hidden name in another case', call('{"name":"Secret"}')],
@@ -132,18 +192,25 @@ describe('hostile input', () => {
       good += 1;
       const ping = peer.id;
       try {
-        await peer.until('its refusal', () => peer.seen.slice(before).some(({ message }) => message.id !== id));
+        await peer.until('its refusal', () =>
+          peer.seen.slice(before).some(({ message }) => message.id !== id),
+        );
         // Nothing else is on its way: a ping sent now is answered behind it.
         peer.send({ id: ping, method: 'ping' });
         await peer.answer(ping);
-        const others = peer.seen.slice(before).filter(({ message }) => message.id !== id && message.id !== ping);
+        const others = peer.seen
+          .slice(before)
+          .filter(({ message }) => message.id !== id && message.id !== ping);
         if (others.length !== 1 || !others.every(({ message }) => isRefusal(message)))
-          failures.push(`${what}: answered with ${JSON.stringify(others.map(({ text }) => text.slice(0, 200)))}`);
+          failures.push(
+            `${what}: answered with ${JSON.stringify(others.map(({ text }) => text.slice(0, 200)))}`,
+          );
       } catch (error) {
         failures.push(`${what}: ${error instanceof Error ? error.message.slice(0, 300) : String(error)}`);
       }
       const reached = scratch.recordedCalls().slice(calls);
-      if (reached.length !== 1) failures.push(`${what}: reached the upstream: ${JSON.stringify(reached).slice(0, 300)}`);
+      if (reached.length !== 1)
+        failures.push(`${what}: reached the upstream: ${JSON.stringify(reached).slice(0, 300)}`);
     }
     assert.deepEqual(failures, []);
     // Pings apart, the upstream saw the good calls and not one line more.
@@ -152,7 +219,11 @@ describe('hostile input', () => {
   });
 
   test('a line beyond the size cap is refused unread, whatever comes in it', async (t) => {
-    const { peer, scratch } = await start(t, { policy: POLICY, recording, flags: ['--max-message-bytes', '65536'] });
+    const { peer, scratch } = await start(t, {
+      policy: POLICY,
+      recording,
+      flags: ['--max-message-bytes', '65536'],
+    });
     peer.write(call(`{"name":"echo","arguments":{"t":"${'x'.repeat(1 << 20)}"}}`));
     peer.write('\n');
     await peer.message('the error for the long line', (m) => m.error !== undefined && m.id === null);
@@ -164,7 +235,10 @@ describe('hostile input', () => {
     const { peer, scratch } = await start(t, { policy: POLICY, recording });
     peer.write(`${call('{"name":"never"}', '77')}\n`);
     peer.write(`${call('{"name":"pay","arguments":{"amount":1}}', '77')}\n`);
-    const refusal = await peer.message('the refusal', (m) => m.id === 77 || (m.id === null && m.error !== undefined));
+    const refusal = await peer.message(
+      'the refusal',
+      (m) => m.id === 77 || (m.id === null && m.error !== undefined),
+    );
     assert.ok(isRefusal(refusal.message), refusal.text);
     assertAllowed(await peer.call('echo'), 'ok echo');
     assert.equal(scratch.recordedCalls().filter((line) => line.includes('"pay"')).length, 0);

@@ -113,13 +113,18 @@ describe('portcullis run', () => {
     assert.equal(second?.['id'], denied.decision);
     assert.equal(typeof second?.['session'], 'string');
     assert.equal(second?.['server'], 'policy');
-    for (const key of ['queueUs', 'evaluationUs', 'totalUs']) assert.equal(typeof second?.[key], 'number', key);
+    for (const key of ['queueUs', 'evaluationUs', 'totalUs'])
+      assert.equal(typeof second?.[key], 'number', key);
     assert.match(String(second?.['policyDigest']), /[0-9a-f]{16}/);
     assert.doesNotMatch(JSON.stringify(decisions), /a-value-of-the-agent/);
   });
 
   test('stdout carries protocol messages and nothing else', async (t) => {
-    const { peer } = await start(t, { policy: POLICY, recording, flags: ['--dry-run', '--inject', 'echo=throw', '--log-level', 'debug'] });
+    const { peer } = await start(t, {
+      policy: POLICY,
+      recording,
+      flags: ['--dry-run', '--inject', 'echo=throw', '--log-level', 'debug'],
+    });
     await peer.call('echo');
     await peer.call('pay', { amount: 5000 });
     peer.write('nonsense\n');

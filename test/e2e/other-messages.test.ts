@@ -41,7 +41,10 @@ const FROM_SERVER: readonly (readonly [string, Json])[] = [
 
 /** Answers the server's next request with `result`, and tells what the request was. */
 async function answerNext(peer: Peer, method: string, result: Json): Promise<Json> {
-  const { message } = await peer.message(`the server's ${method}`, (m) => m.method === method && m.id !== undefined);
+  const { message } = await peer.message(
+    `the server's ${method}`,
+    (m) => m.method === method && m.id !== undefined,
+  );
   peer.send({ id: message.id, result });
   return message.params ?? {};
 }
@@ -53,7 +56,12 @@ describe('other messages', () => {
       await peer.initialize({ sampling: {}, vendor: { kept: true } }, revision);
       for (const [method, params] of REQUESTS) {
         const id = peer.id;
-        const line = JSON.stringify({ jsonrpc: '2.0', id, method, params: { ...params, unknown: [1, { kept: null }] } });
+        const line = JSON.stringify({
+          jsonrpc: '2.0',
+          id,
+          method,
+          params: { ...params, unknown: [1, { kept: null }] },
+        });
         peer.write(`${line}\n`);
         const answer = await peer.answer(id);
         assert.ok(answer.result, `${method}: ${JSON.stringify(answer)}`);
@@ -78,14 +86,21 @@ describe('other messages', () => {
     const { peer, scratch } = await start(t, { policy: POLICY });
     for (const method of NOTIFICATIONS) peer.send({ method, params: { n: method } });
     await peer.request('ping');
-    for (const method of NOTIFICATIONS) assert.ok(scratch.recorded().some((line) => line.includes(`"n":"${method}"`)), method);
+    for (const method of NOTIFICATIONS)
+      assert.ok(
+        scratch.recorded().some((line) => line.includes(`"n":"${method}"`)),
+        method,
+      );
   });
 
   test('progress on a forwarded call reaches the agent, with its token and unknown fields', async (t) => {
     const { peer } = await start(t, { policy: POLICY });
     for (const token of ['text', 7]) {
       assertAllowed(await peer.call('echo', {}, { _meta: { progressToken: token } }), 'ok echo');
-      const { message } = await peer.message('progress', (m) => m.method === 'notifications/progress' && m.params?.['progressToken'] === token);
+      const { message } = await peer.message(
+        'progress',
+        (m) => m.method === 'notifications/progress' && m.params?.['progressToken'] === token,
+      );
       assert.deepEqual(message.params?.['extra'], { kept: true });
     }
   });
@@ -103,13 +118,20 @@ describe('other messages', () => {
   test('cancelling or reporting on a denied call leaves no trace upstream', async (t) => {
     const { peer, scratch } = await start(t, { policy: POLICY });
     const id = peer.id;
-    peer.send({ id, method: 'tools/call', params: { name: 'forbidden', _meta: { progressToken: 'denied-token' } } });
+    peer.send({
+      id,
+      method: 'tools/call',
+      params: { name: 'forbidden', _meta: { progressToken: 'denied-token' } },
+    });
     peer.send({ method: 'notifications/cancelled', params: { requestId: id } });
     peer.send({ method: 'notifications/progress', params: { progressToken: 'denied-token', progress: 1 } });
     await peer.call('echo');
     peer.send({ method: 'notifications/cancelled', params: { requestId: id } });
     await peer.request('ping');
-    assert.ok(!scratch.recorded().some((line) => line.includes('notifications/cancelled')), 'the cancellation got through');
+    assert.ok(
+      !scratch.recorded().some((line) => line.includes('notifications/cancelled')),
+      'the cancellation got through',
+    );
     assert.ok(!scratch.recorded().some((line) => line.includes('denied-token')), 'the token got through');
   });
 
@@ -126,11 +148,18 @@ describe('other messages', () => {
   test('notifications keep their order among themselves and before the requests that follow them', async (t) => {
     const { peer, scratch } = await start(t, { policy: POLICY });
     let lines = '';
-    for (let n = 0; n < 200; n++) lines += `{"jsonrpc":"2.0","method":"notifications/roots/list_changed","params":{"n":${n}}}\n`;
+    for (let n = 0; n < 200; n++)
+      lines += `{"jsonrpc":"2.0","method":"notifications/roots/list_changed","params":{"n":${n}}}\n`;
     peer.write(lines);
     await peer.request('ping');
-    const numbers = scratch.recorded().flatMap((line) => /"n":(\d+)/.exec(line)?.[1] ?? []).map(Number);
-    assert.deepEqual(numbers, Array.from({ length: 200 }, (_, n) => n));
+    const numbers = scratch
+      .recorded()
+      .flatMap((line) => /"n":(\d+)/.exec(line)?.[1] ?? [])
+      .map(Number);
+    assert.deepEqual(
+      numbers,
+      Array.from({ length: 200 }, (_, n) => n),
+    );
   });
 
   test('a stateless request of revision 2026-07-28 is judged and forwarded without a handshake', async (t) => {

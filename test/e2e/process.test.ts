@@ -3,7 +3,18 @@ import assert from 'node:assert/strict';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { assertAllowed, assertDenied, gone, MAIN, NODE, Peer, Scratch, server, start, textOf } from './harness.ts';
+import {
+  assertAllowed,
+  assertDenied,
+  gone,
+  MAIN,
+  NODE,
+  Peer,
+  Scratch,
+  server,
+  start,
+  textOf,
+} from './harness.ts';
 
 const POLICY = 'version: "1"\ndefault: allow\n';
 
@@ -11,10 +22,25 @@ const BAD_POLICIES: readonly (readonly [string, string | Buffer, RegExp])[] = [
   ['nothing in it', '', /policy\.yaml/],
   ['no YAML', 'version: "1"\ntools: {', /policy\.yaml:\d+:\d+/],
   ['a misspelt field', 'version: "1"\ndefualt: deny\n', /policy\.yaml:2:1[\s\S]*default/],
-  ['an unknown operator', 'version: "1"\ntools:\n  t:\n    rules:\n      - name: r\n        conditions:\n          - {path: args.a, op: gtr, value: 1}\n', /policy\.yaml:7:\d+/],
-  ['a pattern that does not compile', 'version: "1"\ntools:\n  t:\n    rules:\n      - name: r\n        conditions:\n          - {path: args.a, op: regex, value: "("}\n', /policy\.yaml:7:\d+/],
+  [
+    'an unknown operator',
+    'version: "1"\ntools:\n  t:\n    rules:\n      - name: r\n        conditions:\n          - {path: args.a, op: gtr, value: 1}\n',
+    /policy\.yaml:7:\d+/,
+  ],
+  [
+    'a pattern that does not compile',
+    'version: "1"\ntools:\n  t:\n    rules:\n      - name: r\n        conditions:\n          - {path: args.a, op: regex, value: "("}\n',
+    /policy\.yaml:7:\d+/,
+  ],
   ['a key given twice', 'version: "1"\ndefault: deny\ndefault: allow\n', /policy\.yaml:3:1/],
-  ['aliases that grow without end', `version: "1"\na: &a [x,x,x,x,x,x,x,x,x]\n${'bcdefghij'.split('').map((k, i) => `${k}: &${k} [${Array(9).fill(`*${'abcdefghi'[i]}`).join(',')}]`).join('\n')}\n`, /policy\.yaml/],
+  [
+    'aliases that grow without end',
+    `version: "1"\na: &a [x,x,x,x,x,x,x,x,x]\n${'bcdefghij'
+      .split('')
+      .map((k, i) => `${k}: &${k} [${Array(9).fill(`*${'abcdefghi'[i]}`).join(',')}]`)
+      .join('\n')}\n`,
+    /policy\.yaml/,
+  ],
   ['bytes that are not UTF-8', Buffer.from([0x76, 0xff, 0xfe, 0x0a]), /UTF-8/i],
 ];
 
@@ -99,10 +125,15 @@ describe('the process', () => {
   test('calls sent before the end of its stdin are still answered', async (t) => {
     const { peer } = await start(t, { policy: POLICY });
     const ids = Array.from({ length: 50 }, () => peer.id);
-    peer.write(ids.map((id) => `{"jsonrpc":"2.0","id":${id},"method":"tools/call","params":{"name":"echo"}}\n`).join(''));
+    peer.write(
+      ids
+        .map((id) => `{"jsonrpc":"2.0","id":${id},"method":"tools/call","params":{"name":"echo"}}\n`)
+        .join(''),
+    );
     peer.end();
     assert.equal((await peer.exit()).code, 0);
-    for (const id of ids) assert.equal(peer.seen.filter(({ message }) => message.id === id).length, 1, `the answer to ${id}`);
+    for (const id of ids)
+      assert.equal(peer.seen.filter(({ message }) => message.id === id).length, 1, `the answer to ${id}`);
   });
 
   test('SIGTERM takes no further calls, waits for those under way, and ends it with 0', async (t) => {
@@ -146,7 +177,11 @@ describe('the process', () => {
     const { peer } = await start(t, { policy: POLICY });
     const upstream = Number(textOf(await peer.call('pid')));
     peer.child.stdout?.destroy();
-    peer.send({ id: peer.id, method: 'tools/call', params: { name: 'flood', arguments: { count: 100, bytes: 10_000 } } });
+    peer.send({
+      id: peer.id,
+      method: 'tools/call',
+      params: { name: 'flood', arguments: { count: 100, bytes: 10_000 } },
+    });
     await peer.exit();
     await gone(upstream);
   });
@@ -154,16 +189,24 @@ describe('the process', () => {
   test('the upstream gets its own environment and working folder from us, and none of our flags', async (t) => {
     const scratch = new Scratch(t);
     scratch.writePolicy(POLICY);
-    const script = 'process.stdout.write(JSON.stringify({jsonrpc:"2.0",method:"notifications/message",params:{data:[process.cwd(),process.env.E2E_MARK,process.argv.slice(2)]}})+"\\n");process.stdin.resume()';
-    const peer = new Peer(scratch.command([NODE, '-e', script, 'x', '-c', '--version']), { E2E_MARK: 'kept' });
-    const { message } = await peer.message('what the upstream found', (m) => m.method === 'notifications/message');
+    const script =
+      'process.stdout.write(JSON.stringify({jsonrpc:"2.0",method:"notifications/message",params:{data:[process.cwd(),process.env.E2E_MARK,process.argv.slice(2)]}})+"\\n");process.stdin.resume()';
+    const peer = new Peer(scratch.command([NODE, '-e', script, 'x', '-c', '--version']), {
+      E2E_MARK: 'kept',
+    });
+    const { message } = await peer.message(
+      'what the upstream found',
+      (m) => m.method === 'notifications/message',
+    );
     assert.deepEqual(message.params?.['data'], [process.cwd(), 'kept', ['-c', '--version']]);
     peer.end();
     await peer.exit();
   });
 
   test('two runs over one state folder share what the limits of one server allow', async (t) => {
-    const { peer, scratch } = await start(t, { policy: 'version: "1"\ntools:\n  t:\n    rules: [{name: three, rate_limit: 3/day}]\n' });
+    const { peer, scratch } = await start(t, {
+      policy: 'version: "1"\ntools:\n  t:\n    rules: [{name: three, rate_limit: 3/day}]\n',
+    });
     assertAllowed(await peer.call('t'), 'ok t');
     assertAllowed(await peer.call('t'), 'ok t');
     const second = new Peer(scratch.command(server.recording()));

@@ -33,8 +33,12 @@ tools:
     rules: [{name: no downloads, action: deny}]
 `;
 
-type Result = { readonly isError?: boolean; readonly content: readonly { readonly type: string; readonly text?: string }[] };
-const text = (result: unknown): string => (result as Result).content.map((part) => part.text ?? '').join('\n');
+type Result = {
+  readonly isError?: boolean;
+  readonly content: readonly { readonly type: string; readonly text?: string }[];
+};
+const text = (result: unknown): string =>
+  (result as Result).content.map((part) => part.text ?? '').join('\n');
 const isError = (result: unknown): boolean => (result as Result).isError === true;
 
 function command(t: TestContext, policy: string, upstream: readonly string[], flags: readonly string[] = []) {
@@ -55,8 +59,13 @@ async function agent(t: TestContext, upstream: readonly string[], policy = EVERY
     role: 'assistant' as const,
     content: { type: 'text' as const, text: `sampled ${params.maxTokens}` },
   }));
-  client.setRequestHandler(ElicitRequestSchema, () => ({ action: 'accept' as const, content: { name: 'Ada' } }));
-  client.setRequestHandler(ListRootsRequestSchema, () => ({ roots: [{ uri: 'file:///e2e', name: 'the root' }] }));
+  client.setRequestHandler(ElicitRequestSchema, () => ({
+    action: 'accept' as const,
+    content: { name: 'Ada' },
+  }));
+  client.setRequestHandler(ListRootsRequestSchema, () => ({
+    roots: [{ uri: 'file:///e2e', name: 'the root' }],
+  }));
   const logged: unknown[] = [];
   client.setNotificationHandler(LoggingMessageNotificationSchema, ({ params }) => {
     logged.push(params.data);
@@ -76,16 +85,25 @@ describe('the SDK client of the first generation and server-everything', () => {
     assert.match(text(await client.callTool({ name: 'get-sum', arguments: { a: 2, b: 40 } })), /42/);
     const denied = await client.callTool({ name: 'get-sum', arguments: { a: 2000, b: 1 } });
     assert.ok(isError(denied));
-    assert.match(text(denied), /^\[PORTCULLIS DENIED\] [\s\S]*Only up to 1000\.[\s\S]*\(rule_denied, decision /);
+    assert.match(
+      text(denied),
+      /^\[PORTCULLIS DENIED\] [\s\S]*Only up to 1000\.[\s\S]*\(rule_denied, decision /,
+    );
     assert.match(text(await client.callTool({ name: 'get-env', arguments: {} })), /tool_hidden/);
   });
 
   test('a strict client takes a denial of a tool that has an output schema', async (t) => {
     const { client } = await agent(t, server.everything);
     await client.listTools();
-    const first = await client.callTool({ name: 'get-structured-content', arguments: { location: 'New York' } });
+    const first = await client.callTool({
+      name: 'get-structured-content',
+      arguments: { location: 'New York' },
+    });
     assert.ok('structuredContent' in first);
-    const second = await client.callTool({ name: 'get-structured-content', arguments: { location: 'New York' } });
+    const second = await client.callTool({
+      name: 'get-structured-content',
+      arguments: { location: 'New York' },
+    });
     assert.match(text(second), /limit_reached/);
   });
 
@@ -99,7 +117,12 @@ describe('the SDK client of the first generation and server-everything', () => {
     );
     assert.match(text(long), /completed/);
     assert.deepEqual(progress, [1, 2, 3, 4]);
-    assert.match(text(await client.callTool({ name: 'trigger-sampling-request', arguments: { prompt: 'p', maxTokens: 7 } })), /sampled 7/);
+    assert.match(
+      text(
+        await client.callTool({ name: 'trigger-sampling-request', arguments: { prompt: 'p', maxTokens: 7 } }),
+      ),
+      /sampled 7/,
+    );
     assert.match(text(await client.callTool({ name: 'trigger-elicitation-request', arguments: {} })), /Ada/);
     assert.match(text(await client.callTool({ name: 'get-roots-list', arguments: {} })), /file:\/\/\/e2e/);
   });
@@ -113,19 +136,27 @@ describe('the SDK client of the first generation and server-everything', () => {
       { signal: controller.signal, onprogress: () => controller.abort('enough') },
     );
     await assert.rejects(given, /enough/);
-    assert.match(text(await client.callTool({ name: 'echo', arguments: { message: 'still here' } })), /still here/);
+    assert.match(
+      text(await client.callTool({ name: 'echo', arguments: { message: 'still here' } })),
+      /still here/,
+    );
   });
 
   test('prompts, resources, templates, completion, logging and ping pass', async (t) => {
     const { client, logged } = await agent(t, server.everything);
     assert.ok((await client.listPrompts()).prompts.length > 0);
-    assert.ok((await client.getPrompt({ name: 'args-prompt', arguments: { city: 'Brno' } })).messages.length > 0);
+    assert.ok(
+      (await client.getPrompt({ name: 'args-prompt', arguments: { city: 'Brno' } })).messages.length > 0,
+    );
     const { resources } = await client.listResources();
     const [first] = resources;
     assert.ok(first);
     assert.ok((await client.readResource({ uri: first.uri })).contents.length > 0);
     assert.ok((await client.listResourceTemplates()).resourceTemplates.length > 0);
-    const completion = await client.complete({ ref: { type: 'ref/prompt', name: 'completable-prompt' }, argument: { name: 'department', value: 'E' } });
+    const completion = await client.complete({
+      ref: { type: 'ref/prompt', name: 'completable-prompt' },
+      argument: { name: 'department', value: 'E' },
+    });
     assert.ok(completion.completion.values.includes('Engineering'));
     await client.subscribeResource({ uri: first.uri });
     await client.unsubscribeResource({ uri: first.uri });
@@ -140,7 +171,9 @@ describe('the SDK client of the first generation and server-everything', () => {
     await client.listTools();
     const tasks = client.experimental.tasks;
     const request = { name: 'simulate-research-query', arguments: { topic: 'gates' } };
-    for await (const message of tasks.callToolStream(request, CallToolResultSchema, { task: { ttl: 60_000 } })) {
+    for await (const message of tasks.callToolStream(request, CallToolResultSchema, {
+      task: { ttl: 60_000 },
+    })) {
       assert.equal(message.type, 'taskCreated', JSON.stringify(message));
       if (message.type !== 'taskCreated') break;
       const { taskId } = message.task;
@@ -170,13 +203,28 @@ tools:
     rules: [{name: read only, action: deny, on_deny: This folder is read-only.}]
 `;
     const { client } = await agent(t, server.filesystem(data), policy);
-    assert.equal(text(await client.callTool({ name: 'read_text_file', arguments: { path: join(data, 'a.txt') } })), 'the text of a');
-    assert.match(text(await client.callTool({ name: 'list_directory', arguments: { path: data } })), /a\.txt/);
-    const outside = await client.callTool({ name: 'read_text_file', arguments: { path: `${data}/../policy.yaml` } });
+    assert.equal(
+      text(await client.callTool({ name: 'read_text_file', arguments: { path: join(data, 'a.txt') } })),
+      'the text of a',
+    );
+    assert.match(
+      text(await client.callTool({ name: 'list_directory', arguments: { path: data } })),
+      /a\.txt/,
+    );
+    const outside = await client.callTool({
+      name: 'read_text_file',
+      arguments: { path: `${data}/../policy.yaml` },
+    });
     assert.match(text(outside), /rule_denied/);
-    const written = await client.callTool({ name: 'write_file', arguments: { path: join(data, 'a.txt'), content: 'x' } });
+    const written = await client.callTool({
+      name: 'write_file',
+      arguments: { path: join(data, 'a.txt'), content: 'x' },
+    });
     assert.match(text(written), /This folder is read-only\./);
-    assert.match(text(await client.callTool({ name: 'edit_file', arguments: { path: join(data, 'a.txt'), edits: [] } })), /tool_not_listed/);
+    assert.match(
+      text(await client.callTool({ name: 'edit_file', arguments: { path: join(data, 'a.txt'), edits: [] } })),
+      /tool_not_listed/,
+    );
     assert.equal(readFileSync(join(data, 'a.txt'), 'utf8'), 'the text of a');
   });
 });
@@ -199,7 +247,10 @@ tools:
       t.after(() => client.close());
       const names = (await client.listTools()).tools.map((tool) => tool.name).sort();
       assert.deepEqual(names, ['forbidden', 'greet']);
-      assert.equal(text(await client.callTool({ name: 'greet', arguments: { text: 'hello' } })), 'greet: hello');
+      assert.equal(
+        text(await client.callTool({ name: 'greet', arguments: { text: 'hello' } })),
+        'greet: hello',
+      );
       const denied = await client.callTool({ name: 'forbidden', arguments: { text: 'x' } });
       assert.ok(isError(denied));
       assert.match(text(denied), /Never\.[\s\S]*rule_denied/);
@@ -215,6 +266,9 @@ tools:
     t.after(() => client.close());
     assert.ok(!(await client.listTools()).tools.some((tool) => tool.name === 'get-env'));
     assert.match(text(await client.callTool({ name: 'echo', arguments: { message: 'hi' } })), /hi/);
-    assert.match(text(await client.callTool({ name: 'get-sum', arguments: { a: 2000, b: 1 } })), /rule_denied/);
+    assert.match(
+      text(await client.callTool({ name: 'get-sum', arguments: { a: 2000, b: 1 } })),
+      /rule_denied/,
+    );
   });
 });

@@ -21,8 +21,14 @@ describe('hot reload', () => {
     const { peer, scratch } = await start(t, { policy: policy(10) });
     assert.match(assertDenied(await peer.call('pay', { amount: 50 }), 'rule_denied').message, /At most 10\./);
     scratch.writePolicy(policy(100));
-    await eventually('the new policy', async () => (await peer.call('pay', { amount: 50 })).result?.isError !== true);
-    assert.match(assertDenied(await peer.call('pay', { amount: 500 }), 'rule_denied').message, /At most 100\./);
+    await eventually(
+      'the new policy',
+      async () => (await peer.call('pay', { amount: 50 })).result?.isError !== true,
+    );
+    assert.match(
+      assertDenied(await peer.call('pay', { amount: 500 }), 'rule_denied').message,
+      /At most 100\./,
+    );
     const digests = scratch.decisions().map((decision) => decision['policyDigest']);
     assert.notEqual(digests[0], digests.at(-1));
     assert.equal(new Set(digests).size, 2);
@@ -33,7 +39,9 @@ describe('hot reload', () => {
     for (const limit of [20, 30, 40]) {
       writeFileSync(`${scratch.policyFile}.new`, policy(limit));
       renameSync(`${scratch.policyFile}.new`, scratch.policyFile);
-      await eventually(`the limit of ${limit}`, async () => textOf(await peer.call('pay', { amount: 1000 })).includes(`At most ${limit}.`));
+      await eventually(`the limit of ${limit}`, async () =>
+        textOf(await peer.call('pay', { amount: 1000 })).includes(`At most ${limit}.`),
+      );
       assertAllowed(await peer.call('pay', { amount: limit }), 'ok pay');
     }
   });
@@ -45,7 +53,10 @@ describe('hot reload', () => {
     assertAllowed(await peer.call('pay', { amount: 10 }), 'ok pay');
     assertDenied(await peer.call('pay', { amount: 50 }), 'rule_denied');
     scratch.writePolicy(policy(100));
-    await eventually('the mended policy', async () => (await peer.call('pay', { amount: 50 })).result?.isError !== true);
+    await eventually(
+      'the mended policy',
+      async () => (await peer.call('pay', { amount: 50 })).result?.isError !== true,
+    );
   });
 
   test('a file that was emptied or deleted leaves the old policy in force', async (t) => {
@@ -67,7 +78,8 @@ describe('hot reload', () => {
       limit += 10;
       scratch.writePolicy(policy(limit));
       const ids = Array.from({ length: 200 }, () => peer.id);
-      for (const id of ids) peer.send({ id, method: 'tools/call', params: { name: 'pay', arguments: { amount: 1000 } } });
+      for (const id of ids)
+        peer.send({ id, method: 'tools/call', params: { name: 'pay', arguments: { amount: 1000 } } });
       for (const id of ids) assertDenied(await peer.answer(id), 'rule_denied');
     }
     assert.deepEqual(scratch.recordedCalls(), []);
