@@ -61,7 +61,7 @@ describe('portcullis run', () => {
     let cursor: unknown;
     do {
       const answer = await peer.request('tools/list', cursor === undefined ? {} : { cursor });
-      names.push(...(answer.result?.['tools'] as { name: string }[]).map((tool) => tool.name));
+      names.push(...((answer.result?.['tools'] ?? []) as { name: string }[]).map((tool) => tool.name));
       cursor = answer.result?.['nextCursor'];
     } while (cursor !== undefined);
     assert.ok(names.includes('echo'));

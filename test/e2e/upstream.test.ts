@@ -128,7 +128,7 @@ describe('an upstream', () => {
     assert.equal(textOf(await peer.answer(id)), 'flooded 8000');
     const numbers = peer.seen
       .filter(({ message }) => message.method === 'notifications/message')
-      .map(({ message }) => (message.params?.['data'] as { n: number }).n);
+      .map(({ message }) => ((message.params?.['data'] ?? {}) as { n?: number }).n);
     assert.deepEqual(
       numbers,
       Array.from({ length: 8000 }, (_, n) => n + 1),
