@@ -88,7 +88,9 @@ function readEnvelope(reader: JsonReader): Envelope {
 
 /** Whom to tell: null where an id was given that is none, nothing where none was to be answered. */
 function errorId(envelope: Envelope): RequestId | null | undefined {
-  if (envelope.result !== undefined || envelope.error !== undefined) return undefined;
+  const isAnswer = envelope.result !== undefined || envelope.error !== undefined;
+  // One that is a request as well is answered: whoever sent it may wait.
+  if (isAnswer && envelope.method === undefined) return undefined;
   if (envelope.id !== undefined) return envelope.id;
   return envelope.method === undefined ? null : undefined;
 }

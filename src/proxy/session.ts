@@ -47,6 +47,9 @@ export type SessionParts = {
 /** From so many messages under way on, latency comes from waiting and not from hand-overs. */
 const BUSY_MESSAGES = 8;
 
+/** Jobs of one session that the evaluator has at once: half of what it takes in all by default. */
+const MAX_SUBMITTED = 512;
+
 /** Reading pauses above the upper mark and goes on below the lower one. */
 const BUFFER_HIGH_BYTES = 1 << 20;
 const BUFFER_LOW_BYTES = 1 << 18;
@@ -82,6 +85,7 @@ export class Session {
 
   /** Jobs of this burst. */
   #unsubmitted: Job[] = [];
+  #submitted = 0;
   #settling = false;
   /** Calls whose limits wait for the next step of the counters, and whose decision for the next commit of the log. */
   #unreserved: Extract<Effect, { type: 'reserve' }>[] = [];
@@ -336,14 +340,29 @@ export class Session {
     else queueMicrotask(settle);
   }
 
-  /** Answers may come back while jobs are handed over, and bring further jobs. */
+  /**
+   * Hands jobs over, but no more than the evaluator is sure to take: a session's own flood waits here, in order,
+   * instead of being denied. Answers may come back meanwhile, and bring further jobs.
+   */
   #submit(): void {
-    while (this.#unsubmitted.length > 0) {
-      const jobs = this.#unsubmitted;
-      this.#unsubmitted = [];
-      for (const job of jobs) this.#parts.evaluator.submit(job);
+    while (this.#canSubmit) {
+      for (const job of this.#unsubmitted.splice(0, MAX_SUBMITTED - this.#submitted)) {
+        this.#submitted += 1;
+        const { done } = job;
+        this.#parts.evaluator.submit({
+          ...job,
+          done: (outcome) => {
+            this.#submitted -= 1;
+            done(outcome);
+          },
+        });
+      }
       this.#parts.evaluator.flush();
     }
+  }
+
+  get #canSubmit(): boolean {
+    return this.#unsubmitted.length > 0 && this.#submitted < MAX_SUBMITTED;
   }
 
   /** Puts decisions on record, does what follows from that, and hands both sides what is theirs. */
@@ -356,7 +375,7 @@ export class Session {
       this.#record();
     }
     this.#settling = false;
-    if (this.#unsubmitted.length > 0) this.#settleSoon();
+    if (this.#canSubmit) this.#settleSoon();
     this.#upstream?.flush();
     this.#agent?.flush();
     this.#regulate();

@@ -84,7 +84,7 @@ describe('--dry-run', () => {
     for (let n = 0; n < 3; n++) assertAllowed(await peer.call('twice'), 'ok twice');
     const would = scratch
       .decisions()
-      .map((decision) => [decision['tool'], decision['effect'], decision['wouldDeny'] ?? null]);
+      .map((decision) => [decision['tool'], decision['effect'], decision['would_deny'] ?? null]);
     assert.deepEqual(would, [
       ['pay', 'allow', 'rule_denied'],
       ['unlisted', 'allow', 'tool_not_listed'],
@@ -117,7 +117,7 @@ describe('--fail-mode open', () => {
       assert.equal(decision?.['effect'], 'allow');
       assert.equal(decision?.['reason'], 'failed_open');
       assert.equal(decision?.['failure'], REASONS[fault as keyof typeof REASONS]);
-      assert.equal(decision?.['failMode'], 'open');
+      assert.equal(decision?.['fail_mode'], 'open');
     });
   }
 

@@ -47,7 +47,7 @@ describe('portcullis run', () => {
     assert.match(wrongType.message, /string/);
     assert.match(wrongType.message, /number/);
     assert.doesNotMatch(wrongType.message, /lots-of-money/);
-    assertDenied(await peer.call('pay', {}), 'rule_denied');
+    assertDenied(await peer.call('pay', {}), 'invalid_argument');
     assert.match(assertDenied(await peer.call('forbidden'), 'rule_denied').message, /Not from here\./);
     assertDenied(await peer.call('other'), 'tool_not_listed');
     assertDenied(await peer.call('secret'), 'tool_hidden');
@@ -113,9 +113,9 @@ describe('portcullis run', () => {
     assert.equal(second?.['id'], denied.decision);
     assert.equal(typeof second?.['session'], 'string');
     assert.equal(second?.['server'], 'policy');
-    for (const key of ['queueUs', 'evaluationUs', 'totalUs'])
+    for (const key of ['queue_us', 'evaluation_us', 'total_us'])
       assert.equal(typeof second?.[key], 'number', key);
-    assert.match(String(second?.['policyDigest']), /[0-9a-f]{16}/);
+    assert.match(String(second?.['policy_digest']), /[0-9a-f]{16}/);
     assert.doesNotMatch(JSON.stringify(decisions), /a-value-of-the-agent/);
   });
 

@@ -29,7 +29,7 @@ describe('hot reload', () => {
       assertDenied(await peer.call('pay', { amount: 500 }), 'rule_denied').message,
       /At most 100\./,
     );
-    const digests = scratch.decisions().map((decision) => decision['policyDigest']);
+    const digests = scratch.decisions().map((decision) => decision['policy_digest']);
     assert.notEqual(digests[0], digests.at(-1));
     assert.equal(new Set(digests).size, 2);
   });
