@@ -66,7 +66,10 @@ export class Crew {
   /** Ends idle lanes that are not wanted any more, the youngest first. */
   trim(): void {
     for (let surplus = this.ready - this.wanted; surplus > 0; surplus--) {
-      const idle = this.lanes.findLast((lane) => lane.state === 'ready' && lane.pending.length === 0);
+      const idle = this.lanes.findLast(
+        (lane) => lane.state === 'ready' && lane.pending.length === 0 && lane.loading.size === 0,
+      );
+      // One that compiles a policy is waited for: it goes another time.
       if (idle === undefined) return;
       this.#end(idle);
     }

@@ -527,6 +527,11 @@ class LanePool implements Pool {
   #keepApart(entry: Entry, tool: string, quarantined: JobOutcome): void {
     const { session } = entry.job;
     if (!this.#bulkheads.admits(session, tool, this.#now() / 1000)) return this.#deliver(entry, quarantined);
+    // Cleared since the lane was told.
+    if (this.#bulkheads.standing(session, tool) === 'clear') {
+      this.#queue.unshift(entry);
+      return;
+    }
     const next: Entry = { ...entry, probation: { tool } };
     if (this.#probation.length < this.#options.probationLimit) this.#probation.push(next);
     else this.#fail(next, 'overload', 'too many calls of this tool wait on probation');
@@ -553,6 +558,10 @@ class LanePool implements Pool {
   #tellSuspects(): void {
     const suspects = this.#suspects();
     for (const lane of this.#crew.lanes) lane.tell({ type: 'suspects', suspects });
+    // With the last suspect goes the lane for them; those that wait for it are calls like any other.
+    if (suspects.length === 0) {
+      for (const entry of this.#probation.splice(0)) this.#queue.push({ ...entry, probation: undefined });
+    }
     this.#setWanted();
     this.#crew.startMissing();
   }
