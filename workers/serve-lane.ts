@@ -7,6 +7,7 @@ import { readlinkSync } from 'node:fs';
 import { receiveMessageOnPort } from 'node:worker_threads';
 import type { ServerReading, Verdict } from '../src/decision/verdict.ts';
 import type { JobKind } from '../src/gate/ports.ts';
+import { Trust } from '../src/pool/trust.ts';
 import {
   CELL,
   type FromWorker,
@@ -23,7 +24,7 @@ import {
   type ToWorker,
 } from '../src/pool/wire.ts';
 
-/** Whether a call of this tool must not be judged here. */
+/** Whether a call of this tool must not be judged here. Asked before a call is judged, whatever its kind of job. */
 export type IsSuspect = (tool: string) => boolean;
 
 export type LaneJudge = {
@@ -46,11 +47,11 @@ export type LaneJudge = {
 /** Answers the main thread is told of at once, or after this many, or after this long. */
 const ANNOUNCE_EVERY = 16;
 const ANNOUNCE_AFTER_US = 100;
-const NOBODY: IsSuspect = () => false;
 
 export function serveLane(task: LaneTask, judge: LaneJudge): void {
   const cells = new Int32Array(task.cells);
   const bell = new Int32Array(task.bell);
+  const trust = new Trust(task.trust);
   const cursor = cells.subarray(CELL.rule, CELL.condition + 1);
   const now = sharedClock(task.clockOriginUs);
   const requests = new RequestReader(task.requests, cells);
@@ -156,8 +157,14 @@ export function serveLane(task: LaneTask, judge: LaneJudge): void {
         large.delete(request.seq);
         if (bytes === null) throw new Error('INVARIANT: a large message comes before its request');
       }
-      const tools = request.session === 0 || request.forced ? undefined : suspects.get(request.session);
-      const isSuspect = tools === undefined ? NOBODY : (tool: string): boolean => tools.has(tool);
+      Atomics.store(cells, CELL.trustBit, 0);
+      const isSuspect = (tool: string): boolean => {
+        const bit = Trust.bitOf(request.session, tool);
+        Atomics.store(cells, CELL.trustBit, bit);
+        if (request.forced) return false;
+        if (trust.isCautious && !trust.isProven(bit)) return true;
+        return suspects.size > 0 && suspects.get(request.session)?.has(tool) === true;
+      };
       text = JSON.stringify(judge.judge(request.kind, bytes, request.policy, isSuspect, cursor));
     } catch {
       // FAIL-CLOSED: whatever was thrown, this evaluation failed; the main thread denies it.

@@ -69,6 +69,15 @@ export class Bulkheads {
     return this.#bulkheads.get(key(session, tool))?.standing ?? 'clear';
   }
 
+  /** Failures in a row of this tool, and of all tools of the session. */
+  failures(session: string, tool: string): readonly [own: number, session: number] {
+    let all = 0;
+    for (const bulkhead of this.#bulkheads.values()) {
+      if (bulkhead.session === session) all += bulkhead.failures.length;
+    }
+    return [this.#bulkheads.get(key(session, tool))?.failures.length ?? 0, all];
+  }
+
   /** Whether a call of a suspect may be judged now, on probation; for a quarantined one that takes the probe. */
   admits(session: string, tool: string, nowMs: number): boolean {
     const bulkhead = this.#bulkheads.get(key(session, tool));

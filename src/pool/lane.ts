@@ -47,6 +47,7 @@ export type LossReason = 'timeout' | 'crash' | 'out_of_memory' | 'distrusted' | 
 export type LaneOptions = {
   readonly workerFile: string;
   readonly bell: SharedArrayBuffer;
+  readonly trust: SharedArrayBuffer;
   readonly ringBytes: number;
   readonly clockOriginUs: number;
   readonly resourceLimits: {
@@ -121,6 +122,7 @@ export class Lane {
       requests,
       responses,
       bell: options.bell,
+      trust: options.trust,
       port: port2,
       clockOriginUs: options.clockOriginUs,
     };
@@ -266,6 +268,11 @@ export class Lane {
       // The thread is gone, or the system does not keep count: then run time is time on the clock.
       return undefined;
     }
+  }
+
+  /** The trust bit of the call it judges, 0 where that is not known. */
+  get trustBit(): number {
+    return Atomics.load(this.#cells, CELL.trustBit);
   }
 
   get rehearsesOutOfMemory(): boolean {

@@ -16,6 +16,7 @@ import { Crew } from './crew.ts';
 import { decodeReading, decodeVerdict } from './decode-verdict.ts';
 import type { Entry, Lane, LossReason } from './lane.ts';
 import { Policies } from './policies.ts';
+import { Trust } from './trust.ts';
 import { type Injections, microsBetween, type Response, type Suspects, sharedClock, TAG } from './wire.ts';
 
 export type PoolOptions = {
@@ -31,8 +32,10 @@ export type PoolOptions = {
   /** Jobs and bytes under way, beyond which a job is answered `overload`; twice that for `read` jobs. Defaults 1024 and 64 MiB. */
   readonly queueLimit?: number;
   readonly queueBytes?: number;
-  /** Calls of suspects that wait for the probation lane. Default 16. */
+  /** Calls of tools that failed of late which may wait to be judged apart. Default 4. */
   readonly probationLimit?: number;
+  /** After such a call cost its worker, so many times as long as it took passes before the next. Default 4. */
+  readonly restFactor?: number;
   /**
    * Of each worker, in MiB. Defaults 256, 8 and 4. What the largest message is read into must fit in the first: a
    * worker that goes beyond it by small steps is ended alone, but one large step beyond ends the whole process (Node
@@ -102,6 +105,11 @@ const STALL_US = 2_000;
 const UNSEEN_US = STALL_US + 1000 * WATCH_MS;
 /** Until a lane holds so many it is given more before another is woken. */
 const BATCH = 4;
+/** One that runs longer than this makes the pool cautious for so long; one that cost its worker, for so long. */
+const CAUTION_US = 4_000;
+const STALL_CAUTION_MS = 100;
+const LOSS_CAUTION_MS = 60_000;
+const MAX_SESSIONS = 10_000;
 const MAX_PENDING = 256;
 /** One call at a time: how long the main thread may stand still for an answer. */
 const INLINE_WAIT_US = 200;
@@ -126,8 +134,15 @@ class LanePool implements Pool {
   readonly #crew: Crew;
   readonly #policies = new Policies(() => this.#crew.lanes);
   readonly #bulkheads: Bulkheads;
-  /** Numbers of the sessions that have suspects, as the lanes know them. */
-  #sessions = new Map<string, number>();
+  readonly #trust: Trust;
+  #caution: NodeJS.Timeout | undefined;
+  #cautiousUntilUs = 0;
+  /** Some worker was lost of late. */
+  #isAlarmed = false;
+  /** Until then no call that is known to fail is judged. */
+  #restUntilUs = 0;
+  /** Sessions as the lanes know them. */
+  readonly #sessions = new Map<string, number>();
   #nextSession = 1;
   /** Messages whose evaluation failed: a `read` of the same bytes names the tool to charge. */
   readonly #blamed = new WeakSet<Uint8Array>();
@@ -159,7 +174,8 @@ class LanePool implements Pool {
       totalTimeoutMs: options.totalTimeoutMs ?? 1_000,
       queueLimit: options.queueLimit ?? 1_024,
       queueBytes: options.queueBytes ?? 64 * MIB,
-      probationLimit: options.probationLimit ?? 16,
+      probationLimit: options.probationLimit ?? 4,
+      restFactor: options.restFactor ?? 4,
       maxOldGenerationSizeMb: options.maxOldGenerationSizeMb ?? 256,
       maxYoungGenerationSizeMb: options.maxYoungGenerationSizeMb ?? 8,
       stackSizeMb: options.stackSizeMb ?? 4,
@@ -173,7 +189,10 @@ class LanePool implements Pool {
     this.#bulkheads = new Bulkheads(options.bulkheads);
     const clockOriginUs = Number(process.hrtime.bigint() / 1000n);
     this.#now = sharedClock(clockOriginUs);
+    const trust = Trust.buffer();
+    this.#trust = new Trust(trust);
     const lane = {
+      trust,
       workerFile: workerPath(options.workerFile),
       bell: this.#bell.buffer as SharedArrayBuffer,
       ringBytes: this.#options.ringBytes,
@@ -202,7 +221,6 @@ class LanePool implements Pool {
     this.#policies.onStuck = (stuck) =>
       this.#lose(stuck, 'crash', 'it did not come back from compiling a policy');
     this.#setWanted();
-    this.#crew.startMissing();
   }
 
   submit(job: Job): void {
@@ -212,7 +230,7 @@ class LanePool implements Pool {
       job,
       submittedUs: this.#now(),
       policy: known ? job.policy : 0,
-      session: this.#sessions.get(job.session) ?? 0,
+      session: this.#sessionNumber(job.session),
       lied: false,
       seq: 0,
       handedOverUs: 0,
@@ -244,6 +262,7 @@ class LanePool implements Pool {
   load(program: unknown, digest: string, injections: Injections = {}): Promise<PolicyInForce> {
     if (this.#closed !== null) return Promise.reject(new Error('the evaluator pool is closed'));
     this.#bulkheads.clear();
+    this.#trust.clear();
     this.#tellSuspects();
     return this.#policies.load(program, digest, injections, this.#options.loadTimeoutMs);
   }
@@ -286,6 +305,7 @@ class LanePool implements Pool {
       closed = resolve;
     });
     clearInterval(this.#watch);
+    clearTimeout(this.#caution);
     this.#watch = undefined;
     const entries = [...this.#crew.lanes.flatMap((lane) => lane.pending), ...this.#queue, ...this.#probation];
     this.#queue = [];
@@ -350,27 +370,45 @@ class LanePool implements Pool {
     }
   }
 
-  /** Calls of suspects run one at a time, on a lane that the others do not need. */
+  /** Calls kept apart run one at a time, on a lane that the others do not need; first those with the fewest failures. */
   #dispatchProbation(): void {
     if (this.#onProbation !== null) return;
-    const lanes = this.#eligible(this.#now()).slice(this.#options.lanes);
+    const nowUs = this.#now();
+    const lanes = this.#eligible(nowUs).slice(this.#options.lanes);
     const lane = lanes.find((candidate) => candidate.pending.length === 0);
-    const entry = this.#probation[0];
-    if (lane === undefined || entry === undefined || !lane.write(entry, this.#now())) return;
-    this.#probation.shift();
-    this.#onProbation = entry;
+    if (lane === undefined) {
+      this.#setWanted();
+      return;
+    }
+    const [best] = this.#byFailures();
+    if (best === undefined || (best.failures > 0 && nowUs < this.#restUntilUs)) return;
+    if (!lane.write(best.entry, nowUs)) return;
+    this.#probation.splice(this.#probation.indexOf(best.entry), 1);
+    this.#onProbation = best.entry;
     lane.ring();
+  }
+
+  /** The calls kept apart: sessions and tools that failed least come first, and among equals who came first. */
+  #byFailures(): { readonly entry: Entry; readonly failures: number; readonly ofSession: number }[] {
+    return this.#probation
+      .map((entry) => {
+        const [failures, ofSession] = this.#bulkheads.failures(
+          entry.job.session,
+          entry.probation?.tool ?? '',
+        );
+        return { entry, failures, ofSession };
+      })
+      .sort((a, b) => a.failures - b.failures || a.ofSession - b.ofSession);
   }
 
   /** Lanes that can take work, those that judge at once before those that compile a policy. */
   #eligible(nowUs: number): Lane[] {
-    const able = this.#crew.lanes.filter(
-      (lane) =>
-        lane.state === 'ready' &&
-        !lane.isRevoked &&
-        lane.runningUs(nowUs) < STALL_US &&
-        (this.#onProbation === null || !lane.pending.includes(this.#onProbation)),
-    );
+    const able = this.#crew.lanes.filter((lane) => {
+      if (lane.state !== 'ready' || lane.isRevoked) return false;
+      const runUs = lane.runningUs(nowUs);
+      if (runUs > CAUTION_US) this.#beCautious(lane, STALL_CAUTION_MS);
+      return runUs < STALL_US && (this.#onProbation === null || !lane.pending.includes(this.#onProbation));
+    });
     if (!able.some((lane) => lane.loading.size > 0)) return able;
     return [
       ...able.filter((lane) => lane.loading.size === 0),
@@ -515,26 +553,70 @@ class LanePool implements Pool {
     if (verdict.kind === 'call' && job.kind === 'read' && this.#blamed.delete(job.bytes)) {
       this.#charge(job.session, verdict.tool);
     }
-    if (entry.probation !== undefined && this.#bulkheads.succeed(job.session, entry.probation.tool))
-      this.#tellSuspects();
+    if (verdict.kind === 'call' && job.kind === 'judge') {
+      this.#trust.prove(Trust.bitOf(entry.session, verdict.tool));
+    }
+    if (entry.probation !== undefined) {
+      if (this.#bulkheads.succeed(job.session, entry.probation.tool)) this.#tellSuspects();
+      this.#rejoin(job.session, entry.probation.tool);
+    }
     this.#deliver(entry, outcome);
     return true;
   }
 
   // --- bulkheads
 
-  /** A lane declined to judge a suspect's call: it is judged on probation, or not at all. */
+  /** A lane declined to judge a call beside others: it is judged apart, or not at all. */
   #keepApart(entry: Entry, tool: string, quarantined: JobOutcome): void {
     const { session } = entry.job;
     if (!this.#bulkheads.admits(session, tool, this.#now() / 1000)) return this.#deliver(entry, quarantined);
-    // Cleared since the lane was told.
-    if (this.#bulkheads.standing(session, tool) === 'clear') {
+    const isClear = this.#bulkheads.standing(session, tool) === 'clear';
+    if (isClear && !(this.#trust.isCautious && !this.#trust.isProven(Trust.bitOf(entry.session, tool)))) {
+      // Cleared since the lane declined.
       this.#queue.unshift(entry);
       return;
     }
-    const next: Entry = { ...entry, probation: { tool } };
-    if (this.#probation.length < this.#options.probationLimit) this.#probation.push(next);
-    else this.#fail(next, 'overload', 'too many calls of this tool wait on probation');
+    this.#probation.push({ ...entry, probation: { tool } });
+    // Those that never failed wait like any other; only the others are few.
+    const failed = this.#byFailures().filter(({ failures }) => failures > 0);
+    const worst = failed.at(-1)?.entry;
+    if (worst === undefined || failed.length <= this.#options.probationLimit) return;
+    this.#probation.splice(this.#probation.indexOf(worst), 1);
+    this.#fail(worst, 'overload', 'too many calls of tools that keep failing wait to be judged');
+  }
+
+  /** A call kept apart was judged: those of the same tool that wait are kept apart no longer, if nothing else speaks against it. */
+  #rejoin(session: string, tool: string): void {
+    if (this.#bulkheads.standing(session, tool) !== 'clear') return;
+    const isFreed = (entry: Entry): boolean =>
+      entry.job.session === session && entry.probation?.tool === tool;
+    const freed = this.#probation.filter(isFreed).map((entry) => ({ ...entry, probation: undefined }));
+    if (freed.length === 0) return;
+    this.#probation = this.#probation.filter((entry) => !isFreed(entry));
+    this.#queue = [...freed, ...this.#queue];
+  }
+
+  /**
+   * A lane is held up or was lost. Until that is some time past, calls of tools that were never judged without harm
+   * are judged apart, and so are those of the tool that the lane was at.
+   */
+  #beCautious(lane: Lane, forMs: number): void {
+    this.#trust.doubt(lane.trustBit);
+    this.#trust.isCautious = true;
+    const untilUs = this.#now() + forMs * 1000;
+    if (untilUs <= this.#cautiousUntilUs) return;
+    this.#cautiousUntilUs = untilUs;
+    if (this.#caution !== undefined || this.#closed !== null) return;
+    const look = (): void => {
+      const leftMs = (this.#cautiousUntilUs - this.#now()) / 1000;
+      this.#caution = leftMs > 0 ? setTimeout(look, leftMs).unref() : undefined;
+      if (leftMs > 0) return;
+      this.#trust.isCautious = false;
+      this.#isAlarmed = false;
+      this.#setWanted();
+      this.#crew.trim();
+    };
+    this.#caution = setTimeout(look, forMs).unref();
   }
 
   #charge(session: string, tool: string): void {
@@ -544,31 +626,42 @@ class LanePool implements Pool {
     this.#tellSuspects();
   }
 
+  #sessionNumber(session: string): number {
+    const known = this.#sessions.get(session);
+    if (known !== undefined) return known;
+    const number = this.#nextSession++;
+    this.#sessions.set(session, number);
+    if (this.#sessions.size > MAX_SESSIONS) {
+      // Numbers change; what was known of the sessions by number is told anew or learnt anew.
+      this.#sessions.clear();
+      this.#sessions.set(session, number);
+      this.#tellSuspects();
+    }
+    return number;
+  }
+
   #suspects(): Suspects {
-    const tools = new Map<string, string[]>();
+    const tools = new Map<number, string[]>();
     for (const { session, tool } of this.#bulkheads.suspects()) {
-      const known = tools.get(session);
-      if (known === undefined) tools.set(session, [tool]);
+      const number = this.#sessionNumber(session);
+      const known = tools.get(number);
+      if (known === undefined) tools.set(number, [tool]);
       else known.push(tool);
     }
-    this.#sessions = new Map([...tools.keys()].map((s) => [s, this.#sessions.get(s) ?? this.#nextSession++]));
-    return [...tools].map(([session, list]) => [this.#sessions.get(session) as number, list]);
+    return [...tools];
   }
 
   #tellSuspects(): void {
     const suspects = this.#suspects();
     for (const lane of this.#crew.lanes) lane.tell({ type: 'suspects', suspects });
-    // With the last suspect goes the lane for them; those that wait for it are calls like any other.
-    if (suspects.length === 0) {
-      for (const entry of this.#probation.splice(0)) this.#queue.push({ ...entry, probation: undefined });
-    }
     this.#setWanted();
-    this.#crew.startMissing();
   }
 
-  /** While there are suspects, one more lane, so that judging them does not take the spare. */
+  /** While calls are kept apart, one more lane, so that judging them does not take the spare. */
   #setWanted(): void {
-    this.#crew.wanted = this.#options.lanes + this.#options.spares + (this.#bulkheads.hasSuspects ? 1 : 0);
+    const apart = this.#isAlarmed || this.#bulkheads.hasSuspects || this.#probation.length > 0;
+    this.#crew.wanted = this.#options.lanes + this.#options.spares + (apart ? 1 : 0);
+    this.#crew.startMissing();
   }
 
   // --- deadlines
@@ -679,6 +772,15 @@ class LanePool implements Pool {
     lane.pending = [];
     this.#crew.lose(lane, reason);
     this.#note('warn', `an evaluator worker was lost (${reason}): ${detail}`);
+    if (running !== undefined) {
+      this.#isAlarmed = true;
+      this.#beCautious(lane, LOSS_CAUTION_MS);
+      if (running.probation !== undefined) {
+        const nowUs = this.#now();
+        this.#restUntilUs = nowUs + this.#options.restFactor * microsBetween(startedUs, nowUs);
+      }
+    }
+    this.#setWanted();
     if (compiling !== 0) this.#policies.killedLane(compiling, detail);
     const again: Entry[] = [];
     for (const [n, entry] of pending.entries()) {

@@ -38,6 +38,8 @@ export const CELL = {
   condition: 23,
   /** The policy being compiled, while `phase` is `PHASE.loading`. */
   loading: 24,
+  /** The trust bit of the call being judged (trust.ts); 0 before its tool is known. */
+  trustBit: 25,
 } as const;
 const CELL_COUNT = 32;
 
@@ -82,6 +84,8 @@ export type LaneTask = {
   readonly responses: SharedArrayBuffer;
   /** Shared by all lanes of a pool: one cell that grows with every answer, on which the main thread waits. */
   readonly bell: SharedArrayBuffer;
+  /** Shared by all lanes of a pool, see trust.ts. */
+  readonly trust: SharedArrayBuffer;
   readonly port: MessagePort;
   /** Zero of the shared clock, see {@link sharedClock}. */
   readonly clockOriginUs: number;
@@ -119,7 +123,6 @@ export type Request = {
   /** Judge it although its bulkhead is suspect. */
   readonly forced: boolean;
   readonly policy: number;
-  /** 0 unless the session has suspects. */
   readonly session: number;
   /** null: sent over the port. Private to the reader, and overwritten by the next request. */
   readonly bytes: Uint8Array | null;

@@ -35,6 +35,7 @@ for (const seed of SEEDS) {
       runTimeoutMs: 300,
       ringBytes: random.pick([2048, 16 * 1024, 256 * 1024]),
       firstRestartMs: 5,
+      restFactor: 0,
     });
     try {
       const policies = [{ name: 'first', handle: r.handle }];

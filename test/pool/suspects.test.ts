@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { JobOutcome } from '../../src/gate/ports.ts';
+import { Trust } from '../../src/pool/trust.ts';
 import { type Script, SHARED } from '../fixtures/workers/script.ts';
 import { encode, isFailure, isVerdict, openGate, type Rig, rig, waiting } from './harness.ts';
 
@@ -115,5 +116,60 @@ describe('a tool whose evaluations keep failing', () => {
     } finally {
       await r.close();
     }
+  });
+});
+
+describe('after a worker was lost', () => {
+  test('calls of tools never judged before run one at a time; those judged before go on as ever', async () => {
+    const r = await rig({ runTimeoutMs: 50, bulkheads: PATIENT_PROBES });
+    try {
+      isVerdict(await judged(r, { n: 0, do: 'ok', tool: 'known' }), 0);
+      isFailure(await judged(r, { n: 1, do: 'exit', tool: 'bad' }), 'evaluation_crash');
+      await r.pool.ready();
+      const strangers = ['a', 'b', 'c', 'd'].map((tool) => judged(r, { n: 2, do: 'wait', tool }));
+      await waiting(r.cells, 1);
+      for (let n = 0; n < 30; n++) isVerdict(await judged(r, { n, do: 'ok', tool: 'known' }), n);
+      assert.equal(Atomics.load(r.cells, SHARED.waiting), 1);
+      openGate(r.cells);
+      for (const outcome of await Promise.all(strangers)) isVerdict(outcome, 2);
+    } finally {
+      await r.close();
+    }
+  });
+
+  test('however many calls of it arrive, a tool that hangs holds up one lane at a time', async () => {
+    const r = await rig({ lanes: 2, bulkheads: PATIENT_PROBES, runTimeoutMs: 200 });
+    try {
+      isVerdict(await judged(r, { n: 0, do: 'ok', tool: 'known' }), 0);
+      const first = judged(r, { n: 1, do: 'hang', tool: 'bad' });
+      await waiting(r.cells, 1);
+      for (let n = 0; n < 5; n++) isVerdict(await judged(r, { n, do: 'ok', tool: 'known' }), n);
+      isFailure(await first, 'evaluation_timeout');
+      const more = Array.from({ length: 10 }, () => judged(r, { n: 2, do: 'hang', tool: 'bad' }));
+      for (let n = 0; n < 50; n++) isVerdict(await judged(r, { n, do: 'ok', tool: 'known' }), n);
+      await Promise.all(more);
+      // The calls that were refused never ran.
+      assert.ok(Atomics.load(r.cells, SHARED.waiting) <= 6);
+    } finally {
+      await r.close();
+    }
+  });
+});
+
+describe('trust', () => {
+  test('is a bit for each tool of each session, set and cleared alone', () => {
+    const trust = new Trust(Trust.buffer());
+    const bits = [Trust.bitOf(1, 'a'), Trust.bitOf(2, 'a'), Trust.bitOf(1, 'b'), Trust.bitOf(1, 'ab')];
+    assert.equal(new Set(bits).size, 4);
+    for (const bit of bits) trust.prove(bit);
+    trust.doubt(bits[1] as number);
+    assert.deepEqual(
+      bits.map((bit) => trust.isProven(bit)),
+      [true, false, true, true],
+    );
+    trust.doubt(0);
+    trust.doubt(1 << 30);
+    trust.clear();
+    assert.ok(!bits.some((bit) => trust.isProven(bit)));
   });
 });
