@@ -192,6 +192,7 @@ describe('a message of the server', () => {
       ['{"jsonrpc":"2.0","id":1,"result":{"a":}}', '1'],
       ['{"jsonrpc":"2.0","id":1,"result":{},"error":{}}', '1'],
       ['{"jsonrpc":"1.0","id":1,"result":{}}', '1'],
+      ['{"jsonrpc":"2.0","id":1,"id":2,"result":{}}', '1'],
       ['{"jsonrpc":"2.0","id":1.5,"result":{}}', undefined],
       ['{"jsonrpc":"2.0","id":null,"error":{}}', undefined],
     ] as const) {
