@@ -212,7 +212,7 @@ async function serve(options: RunOptions, parts: RunParts, rooms: Rooms): Promis
   const ticking = setInterval(() => live.tick(), TICK_MS);
   const reloading = reloadOnChange(options, pool, live, policy, logger);
   logger.info(
-    { policy: rooms.digest, server: options.serverName, session: sessionName, pid: upstream.pid },
+    { policy: rooms.digest, server: options.serverName, session: sessionName, upstreamPid: upstream.pid },
     'ready',
   );
 

@@ -245,6 +245,8 @@ class LanePool implements Pool {
     this.#policies.use(entry.policy);
     // Told in flush and not here, so that no caller is called back while it submits.
     if (full || this.#closed !== null || (!known && job.kind !== 'read')) this.#refused.push(entry);
+    // A reading answers a failed evaluation that has waited already, and cannot itself take long.
+    else if (job.kind === 'read') this.#queue.unshift(entry);
     else this.#queue.push(entry);
   }
 

@@ -22,6 +22,7 @@ import type { Effect, GateEvent, GateOptions, Instant } from '../gate/protocol.t
 import { applyCuts } from '../mcp/apply-cuts.ts';
 import type { ReadLimits } from '../mcp/limits.ts';
 import { mayBeOther } from '../mcp/order-hint.ts';
+import { readAgentMessage } from '../mcp/read-agent-message.ts';
 import { readServerMessage } from '../mcp/read-server-message.ts';
 import { cancelledNotification, replyBytes } from '../mcp/replies.ts';
 import type { Channel } from '../transport/channel.ts';
@@ -265,12 +266,14 @@ export class Session {
     const judged = (outcome: JobOutcome): void => {
       this.#jobs -= 1;
       this.#jobBytes -= bytes.length;
-      this.#event({ type: 'evaluated', seq, outcome });
+      this.#event({ type: 'evaluated', seq, outcome: this.#readAtLeast(kind, bytes, outcome) });
     };
     const done = (outcome: JobOutcome): void => {
       if (!this.#awaitsServerNames(outcome, () => judged(outcome))) judged(outcome);
     };
-    this.#unsubmitted.push({ kind, bytes, policy, session: this.#options.gate.session, done });
+    const job = { kind, bytes, policy, session: this.#options.gate.session, done };
+    if (kind === 'read') this.#unsubmitted.unshift(job);
+    else this.#unsubmitted.push(job);
     this.#settleSoon();
   }
 
@@ -286,6 +289,21 @@ export class Session {
       goOn(value);
       this.#settleSoon();
     });
+  }
+
+  /**
+   * A denial must say whom it answers even where no lane was free to read the message again. Read here it names its
+   * sender and holds no ruling, so all it can become is a denial; where failures may be let through it stays unread.
+   */
+  #readAtLeast(kind: 'judge' | 'read', bytes: Buffer, outcome: JobOutcome): JobOutcome {
+    const { mode, failMode } = this.#options.gate;
+    if (kind !== 'read' || outcome.kind !== 'failure') return outcome;
+    if (bytes.length > INLINE_READ_BYTES || mode !== 'enforce' || failMode !== 'closed') return outcome;
+    const reading = readAgentMessage(bytes, this.#options.limits);
+    const { queueUs, evaluationUs } = outcome;
+    if (reading.kind !== 'call') return { kind: 'verdict', verdict: reading, queueUs, evaluationUs };
+    const { args: _judgedByNobody, ...verdict } = reading;
+    return { kind: 'verdict', verdict, queueUs, evaluationUs };
   }
 
   /** A name that only the server's list can vouch for waits until that list is known. */
