@@ -29,7 +29,7 @@ const LOADS: readonly Load[] = [
 ];
 
 /** What a hung evaluation, and then its bulkhead, may answer. */
-const EXPECTED_REASONS = new Set(['evaluation_timeout', 'quarantined']);
+const EXPECTED_REASONS = new Set(['evaluation_timeout', 'overload', 'quarantined']);
 
 type Outcome = { readonly goodMs: number[]; readonly reasons: Map<string, number> };
 
