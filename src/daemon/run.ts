@@ -15,6 +15,7 @@ import { openLmdbCounters } from '../counters/lmdb.ts';
 import { createMemoryCounters } from '../counters/memory.ts';
 import type { Counters, PolicyInForce } from '../gate/ports.ts';
 import type { Instant } from '../gate/protocol.ts';
+import { PolicyLoadError } from '../pool/policies.ts';
 import { createPool, type Pool } from '../pool/pool.ts';
 import { Session } from '../proxy/session.ts';
 import { type LoadedPolicy, loadPolicy } from '../store/load-policy.ts';
@@ -136,6 +137,16 @@ async function serve(options: RunOptions, parts: RunParts, rooms: Rooms): Promis
   const { pool } = rooms;
   const sessionName = randomUUID();
 
+  // Nothing is started for a policy that the lanes cannot judge by.
+  let policy: PolicyInForce;
+  try {
+    policy = await pool.load(rooms.program, rooms.digest, options.inject);
+  } catch (error) {
+    logger.error({}, `the policy could not be loaded into the evaluator: ${String(error)}`);
+    return error instanceof PolicyLoadError && error.code === 'compile_failed' ? EXIT.CONFIG : EXIT.INTERNAL;
+  }
+  if (parts.stop.aborted) return EXIT.OK;
+
   // The upstream's sink needs the session, and the session needs the upstream's channel.
   let session: Session | undefined;
   let spoke = false;
@@ -156,7 +167,6 @@ async function serve(options: RunOptions, parts: RunParts, rooms: Rooms): Promis
       upstreamClosed.resolve();
     },
   });
-  let policy: PolicyInForce;
   const started = await spawned;
   if (!started.ok) {
     logger.error({ command: options.command }, `the upstream server could not be started: ${started.detail}`);
@@ -165,14 +175,6 @@ async function serve(options: RunOptions, parts: RunParts, rooms: Rooms): Promis
   const upstream: UpstreamProcess = started.upstream;
   parts.onUpstream(() => upstream.kill());
   parts.halt.addEventListener('abort', () => upstream.kill());
-  try {
-    policy = await pool.load(rooms.program, rooms.digest, options.inject);
-  } catch (error) {
-    upstream.kill();
-    logger.error({}, `the policy could not be loaded into the evaluator: ${String(error)}`);
-    return EXIT.CONFIG;
-  }
-
   session = new Session(
     {
       gate: {

@@ -67,6 +67,28 @@ describe('the process', () => {
     assert.equal(existsSync(scratch.recordFile), false);
   });
 
+  test('without a worker that can judge it ends with 70, and the upstream is never started', async (t) => {
+    const scratch = new Scratch(t);
+    scratch.writePolicy(POLICY);
+    const preload = join(scratch.folder, 'preload.cjs');
+    writeFileSync(
+      preload,
+      `const threads = require('node:worker_threads');
+      threads.Worker = class extends threads.Worker {
+        constructor(file, options) { super('process.exit(3)', { ...options, eval: true }); }
+      };
+      require('node:module').syncBuiltinESMExports();`,
+    );
+    const marker = join(scratch.folder, 'started');
+    const script = `require('fs').writeFileSync(${JSON.stringify(marker)}, '')`;
+    const command = scratch.command([NODE, '-e', script]);
+    const peer = new Peer(command, { NODE_OPTIONS: `--require=${preload}` });
+    assert.equal((await peer.exit()).code, 70, peer.stderr);
+    assert.match(peer.stderr, /no evaluator worker could be started/);
+    assert.equal(existsSync(marker), false, 'the upstream was started');
+    assert.deepEqual(peer.seen, []);
+  });
+
   test('wrong usage ends it with 64 and says what is wrong', async (t) => {
     const scratch = new Scratch(t);
     scratch.writePolicy(POLICY);
