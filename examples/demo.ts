@@ -178,7 +178,7 @@ try {
     names.includes('echo') && !names.includes('get-env'),
     'listed',
     `${names.length} tools, without the hidden get-env`,
-    names.slice(0, 5).join(', ') + ', …',
+    `${names.slice(0, 5).join(', ')}, …`,
   );
 
   out.title('Calls that the policy allows');

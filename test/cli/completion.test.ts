@@ -1,6 +1,9 @@
 /** Completion scripts that shells can read and that name every command and flag. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { completionScript } from '../../src/cli/completion.ts';
 import { createProgram } from '../../src/cli/program.ts';
@@ -27,6 +30,21 @@ describe('completion', () => {
       for (const command of program.commands) assert.ok(script.includes(command.name()), command.name());
       for (const flag of flags)
         assert.ok(script.includes(shell === 'fish' ? `-l ${flag.slice(2)}` : flag), flag);
+    });
+  }
+
+  for (const shell of ['bash', 'zsh', 'fish'] as const) {
+    const absent = spawnSync(shell, ['--version']).error !== undefined;
+    test(`${shell} finds no fault in its script`, { skip: absent && `${shell} is not installed` }, () => {
+      const folder = mkdtempSync(join(tmpdir(), 'portcullis-completion-'));
+      try {
+        const file = join(folder, 'script');
+        writeFileSync(file, completionScript(shell, program));
+        const { status, stderr } = spawnSync(shell, ['-n', file], { encoding: 'utf8' });
+        assert.deepEqual([status, stderr], [0, '']);
+      } finally {
+        rmSync(folder, { recursive: true, force: true });
+      }
     });
   }
 

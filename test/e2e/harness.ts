@@ -319,7 +319,7 @@ export function isAlive(pid: number): boolean {
   try {
     return !/^\d+ \(.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
   } catch {
-    return existsSync('/proc/self/stat') ? false : true;
+    return !existsSync('/proc/self/stat');
   }
 }
 

@@ -6,6 +6,7 @@ import { cells, read, tableAfter } from './project.ts';
 type Manifest = {
   readonly dependencies: Readonly<Record<string, string>>;
   readonly devDependencies: Readonly<Record<string, string>>;
+  readonly allowScripts: Readonly<Record<string, boolean>>;
 };
 const manifest = JSON.parse(read('package.json')) as Manifest;
 
@@ -13,6 +14,18 @@ const documented = (heading: string): string[] =>
   tableAfter('docs/dependencies.md', heading)
     .flatMap(([name = '']) => cells(name))
     .sort();
+
+type Entry = {
+  readonly resolved?: string;
+  readonly integrity?: string;
+  readonly optional?: true;
+  readonly os?: readonly string[];
+  readonly hasInstallScript?: true;
+};
+const lock = JSON.parse(read('package-lock.json')) as { readonly packages: Readonly<Record<string, Entry>> };
+const locked = Object.entries(lock.packages).filter(([name]) => name !== '');
+const names = (wanted: (entry: Entry) => boolean): string[] =>
+  locked.filter(([, entry]) => wanted(entry)).map(([name]) => name);
 
 describe('dependencies', () => {
   test('each package that users install is explained, and no other', () => {
@@ -24,19 +37,7 @@ describe('dependencies', () => {
   });
 
   test('the lock file pins each package by its digest and names no address', () => {
-    type Entry = {
-      readonly resolved?: string;
-      readonly integrity?: string;
-      readonly optional?: true;
-      readonly os?: readonly string[];
-    };
-    const lock = JSON.parse(read('package-lock.json')) as {
-      readonly packages: Readonly<Record<string, Entry>>;
-    };
-    const entries = Object.entries(lock.packages).filter(([name]) => name !== '');
-    assert.ok(entries.length > 50);
-    const names = (wrong: (entry: Entry) => boolean): string[] =>
-      entries.filter(([, entry]) => wrong(entry)).map(([name]) => name);
+    assert.ok(locked.length > 50);
     assert.deepEqual(
       names((entry) => entry.resolved !== undefined),
       [],
@@ -46,5 +47,15 @@ describe('dependencies', () => {
       (entry) => entry.integrity === undefined && !(entry.optional === true && entry.os !== undefined),
     );
     assert.deepEqual(unpinned, []);
+  });
+
+  test('no install script of a dependency may run, and each that has one is named', () => {
+    const scripted = names((entry) => entry.hasInstallScript === true).map((path) =>
+      path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length),
+    );
+    assert.deepEqual(
+      manifest.allowScripts,
+      Object.fromEntries([...new Set(scripted)].sort().map((name) => [name, false])),
+    );
   });
 });
