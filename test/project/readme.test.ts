@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { createProgram } from '../../src/cli/program.ts';
+import { validate } from '../../src/cli/validate.ts';
 import { EXIT, EXIT_CODES } from '../../src/config/exit-codes.ts';
 import { loadPolicy } from '../../src/store/load-policy.ts';
 import { cells, read, tableAfter } from './project.ts';
@@ -15,6 +16,14 @@ const program = createProgram({
   stderr: process.stderr,
   exit: () => assert.fail('no command is run here'),
 });
+
+function policyFile(t: TestContext, text: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'portcullis-readme-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const file = join(folder, 'policy.yaml');
+  writeFileSync(file, text);
+  return file;
+}
 
 describe('README', () => {
   test('its exit codes are those of the program', () => {
@@ -57,17 +66,22 @@ describe('README', () => {
     );
   });
 
-  test('its policy is valid, and no warning is owed for it', async () => {
-    const text = /```yaml\n(version:[\s\S]*?)```/.exec(read('README.md'))?.[1];
-    assert.ok(text !== undefined, 'the README shows no policy');
-    const folder = mkdtempSync(join(tmpdir(), 'portcullis-readme-'));
-    try {
-      writeFileSync(join(folder, 'policy.yaml'), text);
-      const loaded = await loadPolicy(join(folder, 'policy.yaml'));
-      assert.deepEqual(loaded.ok ? loaded.warnings : loaded.diagnostics, []);
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
+  const policy = /```yaml\n(version:[\s\S]*?)```/.exec(read('README.md'))?.[1] ?? '';
+
+  test('its policy is valid, and no warning is owed for it', async (t) => {
+    const loaded = await loadPolicy(policyFile(t, policy));
+    assert.deepEqual(loaded.ok ? loaded.warnings : loaded.diagnostics, []);
+  });
+
+  test('what it shows of validate is what validate says of that policy with that fault', async (t) => {
+    const shown = /```console\n\$ portcullis validate policy\.yaml\n([\s\S]*?)```/.exec(
+      read('README.md'),
+    )?.[1];
+    const file = policyFile(t, policy.replace('op: regex\n', 'op: regexp\n'));
+    let said = '';
+    const io = { out: assert.fail, err: (text: string) => (said += text), colour: false };
+    assert.equal(await validate([file], { json: false }, io), EXIT.CONFIG);
+    assert.equal(said.replaceAll(file, 'policy.yaml'), shown);
   });
 
   test('the files that the pages link to exist', () => {
