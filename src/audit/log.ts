@@ -190,10 +190,11 @@ class FileLog implements OpenDecisionLog, DecisionLog {
         this.#torn = false;
         return;
       }
-      // INVARIANT: a line counts as written only if its own newline is; the one that was cut is begun again.
+      // INVARIANT: a line that was cut is begun again, and one that lacks nothing but its newline is given that.
       const taken = Math.max(written - lead, 0);
-      const whole = taken === 0 ? 0 : rest.lastIndexOf(NEWLINE, taken - 1) + 1;
-      if (written > 0) this.#torn = taken > whole;
+      const lacksNewline = taken > 0 && rest[taken] === NEWLINE;
+      const whole = lacksNewline ? taken + 1 : taken === 0 ? 0 : rest.lastIndexOf(NEWLINE, taken - 1) + 1;
+      if (written > 0) this.#torn = lacksNewline || taken > whole;
       if (whole === 0) throw new ShortWrite();
       rest = rest.subarray(whole);
     }

@@ -298,6 +298,8 @@ describe('a disk that takes only a part of a write', () => {
           }
         },
       ),
+      // The first takes all of a line but its newline.
+      { examples: [[[2], [814, 520]]] },
     );
   });
 });
