@@ -35,7 +35,7 @@ export function createJudge(): LaneJudge {
       const reading = readAgentMessage(bytes, {});
       if (reading.kind !== 'call') return reading;
       // Only to know whom to answer, after the policy went: nothing is forwarded for it.
-      if (kind === 'read' && handle === 0) return withoutArguments(reading);
+      if (kind === 'read' && handle === 0) return verdictOn(reading, !isSpecifiedName(reading.tool));
       return judgeCall(reading, kind, loaded(handle), isSuspect, cursor);
     },
   };
@@ -45,12 +45,12 @@ function readServer(bytes: Uint8Array, policy: PreparedPolicy): ServerReading {
   return readServerMessage(bytes, {}, (tool) => isVisible(policy, tool));
 }
 
-function withoutArguments({ args: _, ...call }: AgentCall): Verdict {
-  return isSpecifiedName(call.tool) ? call : { ...call, unusualName: true };
+function verdictOn({ args: _, ...call }: AgentCall, unusual: boolean): Extract<Verdict, { kind: 'call' }> {
+  return unusual ? { ...call, unusualName: true } : call;
 }
 
 function judgeCall(
-  { args, ...call }: AgentCall,
+  call: AgentCall,
   kind: 'judge' | 'read',
   { policy, injections }: Loaded,
   isSuspect: IsSuspect,
@@ -67,13 +67,17 @@ function judgeCall(
       ...(call.id === null ? {} : { id: call.id }),
       tool: call.tool,
     };
-  const read: Verdict =
-    standing === 'other' && !isSpecifiedName(call.tool) ? { ...call, unusualName: true } : call;
-  if (kind === 'read') return read;
-  if (isSuspect(call.tool)) return { ...read, suspect: 'probation' };
-  const injection = injections.get(call.tool);
-  if (injection !== undefined) rehearse(injection, cursor);
-  return { ...read, ruling: evaluate(policy, { tool: call.tool, args }, cursor) };
+  const unusual = standing === 'other' && !isSpecifiedName(call.tool);
+  if (kind === 'read') return verdictOn(call, unusual);
+  if (isSuspect(call.tool)) return { ...verdictOn(call, unusual), suspect: 'probation' };
+  if (injections.size > 0) {
+    const injection = injections.get(call.tool);
+    if (injection !== undefined) rehearse(injection, cursor);
+  }
+  const ruling = evaluate(policy, call, cursor);
+  if (!unusual && call.task === undefined && call.progressToken === undefined)
+    return { kind: 'call', id: call.id, tool: call.tool, ruling };
+  return { ...verdictOn(call, unusual), ruling };
 }
 
 /** Brings the fault about for real: what is rehearsed is what would happen. */

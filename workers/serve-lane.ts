@@ -5,7 +5,7 @@
  */
 import { readlinkSync } from 'node:fs';
 import { receiveMessageOnPort } from 'node:worker_threads';
-import type { ServerReading, Verdict } from '../src/decision/verdict.ts';
+import type { Ruling, ServerReading, Verdict } from '../src/decision/verdict.ts';
 import type { JobKind } from '../src/gate/ports.ts';
 import { Trust } from '../src/pool/trust.ts';
 import {
@@ -13,6 +13,7 @@ import {
   type FromWorker,
   type Injections,
   type LaneTask,
+  MAX_NUMBERED,
   PHASE,
   previousSeq,
   REVOKED,
@@ -58,6 +59,8 @@ export function serveLane(task: LaneTask, judge: LaneJudge): void {
   const responses = new ResponseWriter(task.responses, cells);
   const large = new Map<number, Uint8Array>();
   let suspects = new Map<number, ReadonlySet<string>>();
+  /** Rulings told in full before. The judge gives the same ruling on many calls of a tool, and calls differ in their ids alone. */
+  const numbered = new Map<Ruling, number>();
   let control = 0;
   let unannounced = 0;
   /** When the oldest answer not yet announced began. */
@@ -78,6 +81,8 @@ export function serveLane(task: LaneTask, judge: LaneJudge): void {
         const { handle } = message;
         Atomics.store(cells, CELL.loading, handle);
         Atomics.store(cells, CELL.phase, PHASE.loading);
+        // Numbers begin anew: rulings of a policy that went are not kept for ever.
+        numbered.clear();
         try {
           judge.load(handle, message.program, message.injections);
           post({ type: 'loaded', handle });
@@ -123,7 +128,7 @@ export function serveLane(task: LaneTask, judge: LaneJudge): void {
     Atomics.store(cells, CELL.asleep, 0);
   };
 
-  const answer = (seq: number, tag: number, startedUs: number, text: string): void => {
+  const answer = (seq: number, tag: number, startedUs: number, text: string, known: number): void => {
     const durationUs = now() - startedUs;
     let sentTag = tag;
     let sentText = text;
@@ -135,7 +140,7 @@ export function serveLane(task: LaneTask, judge: LaneJudge): void {
     Atomics.store(cells, CELL.phase, PHASE.answering);
     for (;;) {
       const wake = Atomics.load(cells, CELL.wake);
-      if (responses.write(seq, sentTag, startedUs, durationUs, sentText)) break;
+      if (responses.write(seq, sentTag, startedUs, durationUs, sentText, known)) break;
       unannounced += 1;
       announce();
       sleep(wake);
@@ -148,6 +153,7 @@ export function serveLane(task: LaneTask, judge: LaneJudge): void {
   const run = (request: Request, startedUs: number): void => {
     let tag: number = TAG.answer;
     let text = '';
+    let known = 0;
     try {
       let bytes = request.bytes;
       if (bytes === null) {
@@ -165,13 +171,26 @@ export function serveLane(task: LaneTask, judge: LaneJudge): void {
         if (trust.isCautious && !trust.isProven(bit)) return true;
         return suspects.size > 0 && suspects.get(request.session)?.has(tool) === true;
       };
-      text = JSON.stringify(judge.judge(request.kind, bytes, request.policy, isSuspect, cursor));
+      const verdict = judge.judge(request.kind, bytes, request.policy, isSuspect, cursor);
+      const ruling = keptRuling(verdict);
+      known = (ruling === undefined ? undefined : numbered.get(ruling)) ?? 0;
+      if (known > 0) {
+        tag = TAG.again;
+        text = (verdict as CallVerdict).id as string;
+      } else {
+        text = JSON.stringify(verdict);
+        if (ruling !== undefined && numbered.size < MAX_NUMBERED && responses.fits(text.length)) {
+          known = numbered.size + 1;
+          numbered.set(ruling, known);
+        }
+      }
     } catch {
       // FAIL-CLOSED: whatever was thrown, this evaluation failed; the main thread denies it.
       tag = TAG.threw;
       text = '';
+      known = 0;
     }
-    answer(request.seq, tag, startedUs, text);
+    answer(request.seq, tag, startedUs, text, known);
   };
 
   const dropRevoked = (): void => {
@@ -205,6 +224,19 @@ export function serveLane(task: LaneTask, judge: LaneJudge): void {
     Atomics.store(cells, CELL.phase, PHASE.running);
     run(requests.take(), startedUs);
   }
+}
+
+type CallVerdict = Extract<Verdict, { kind: 'call' }>;
+
+/**
+ * The ruling of a verdict that says nothing about its call but id, tool and ruling, where it may be given again.
+ * INVARIANT: a judge freezes the rulings it keeps, and gives each to calls of one tool only.
+ */
+function keptRuling(verdict: Verdict | ServerReading): Ruling | undefined {
+  if (verdict.kind !== 'call' || verdict.id === null || verdict.suspect !== undefined) return undefined;
+  if (verdict.task !== undefined || verdict.progressToken !== undefined) return undefined;
+  const { ruling, unusualName } = verdict;
+  return unusualName === undefined && Object.isFrozen(ruling) ? ruling : undefined;
 }
 
 /** Linux only: there the main thread can see how much of the processor this thread was given. */

@@ -22,11 +22,10 @@ export const PARAM_KEYS = wordsOf(
 );
 export const META_KEYS = wordsOf('progressToken');
 
-/** A protocol's words by what they fold to. */
-type Words = ReadonlyMap<string, string>;
+type Words = { readonly exact: ReadonlySet<string>; readonly byFolded: ReadonlyMap<string, string> };
 
 export function wordsOf(...words: readonly string[]): Words {
-  return new Map(words.map((word) => [foldName(word), word]));
+  return { exact: new Set(words), byFolded: new Map(words.map((word) => [foldName(word), word])) };
 }
 
 /**
@@ -34,7 +33,8 @@ export function wordsOf(...words: readonly string[]): Words {
  * @throws JsonFault
  */
 export function refuseLookAlike(key: string, words: Words, where: string): void {
-  const word = words.get(foldName(key));
+  if (words.exact.has(key)) return;
+  const word = words.byFolded.get(foldName(key));
   if (word !== undefined && word !== key)
     fault(`a key in ${where} that some readers take for ${JSON.stringify(word)}, but is spelt otherwise`);
 }

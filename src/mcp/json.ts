@@ -67,6 +67,18 @@ export function decode(bytes: Uint8Array): string {
   return text;
 }
 
+const MAX_EXPECTED = 64;
+const MAX_EXPECTED_LENGTH = 40;
+const PLAIN_KEY = /^[\w$.-]+$/;
+const expectedKeys: string[] = [];
+
+/**
+ * An object without inherited properties. One made by `Object.create(null)` is a hash table from the start, which
+ * costs several times as much to fill and to read.
+ */
+const Bare = function Bare() {} as unknown as new () => { [key: string]: JsonValue };
+Bare.prototype = Object.freeze(Object.create(null));
+
 export class JsonReader {
   readonly text: string;
   /** Index of the next character. */
@@ -75,6 +87,8 @@ export class JsonReader {
   /** Without control characters a string ends at the next quote, unless a backslash comes first. */
   readonly #clean: boolean;
   #nextBackslash = -1;
+  /** How many keys were read so far: the place in {@link expectedKeys}. */
+  #keys = 0;
 
   constructor(text: string) {
     this.text = text;
@@ -131,7 +145,7 @@ export class JsonReader {
     for (;;) {
       this.space();
       if (this.text.charCodeAt(this.at) !== QUOTE) this.#unexpected('a key in quotes');
-      const key = this.string();
+      const key = this.#key();
       this.space();
       if (this.text.charCodeAt(this.at) !== COLON) this.#unexpected('a colon');
       this.at += 1;
@@ -145,6 +159,27 @@ export class JsonReader {
       this.#unexpected('a comma or the end of the object');
     }
     this.#depth -= 1;
+  }
+
+  /**
+   * A key in quotes. The keys of one message mostly are those of the last, in the same order: where the text holds
+   * exactly the key that stood at this place before, that string is taken, which has its hash already.
+   */
+  #key(): string {
+    const place = this.#keys++;
+    const expected = expectedKeys[place];
+    if (expected !== undefined) {
+      const end = this.at + 1 + expected.length;
+      if (this.text.charCodeAt(end) === QUOTE && this.text.startsWith(expected, this.at + 1)) {
+        this.at = end + 1;
+        return expected;
+      }
+    }
+    const key = this.string();
+    // INVARIANT: what is expected holds neither quotes nor backslashes, so where it stands in a text it is a key's spelling.
+    if (place < MAX_EXPECTED && key.length <= MAX_EXPECTED_LENGTH && PLAIN_KEY.test(key))
+      expectedKeys[place] = key;
+    return key;
   }
 
   /** Reads a list; `element` must read one value. */
@@ -191,9 +226,9 @@ export class JsonReader {
   }
 
   object(): JsonObject {
-    const object: { [key: string]: JsonValue } = Object.create(null);
+    const object = new Bare();
     this.members((key) => {
-      // INVARIANT: the object has no prototype, so `in` sees only what this text put there.
+      // INVARIANT: nothing is inherited, so `in` sees only what this text put there.
       if (key in object) fault('a key that is there twice');
       object[key] = this.value();
     });

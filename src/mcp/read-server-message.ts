@@ -84,7 +84,7 @@ function readParams(reader: JsonReader, parts: Parts): void {
   if (reader.peek() !== 'object') fault('"params" that are no object');
   const seen = new Set<string>();
   reader.members((key) => {
-    if (!PARAMS_KEYS.has(key.toLowerCase())) return reader.skip();
+    if (!PARAMS_KEYS.byFolded.has(key.toLowerCase())) return reader.skip();
     refuseLookAlike(key, PARAMS_KEYS, 'params');
     if (seen.has(key)) fault('a key that is there twice');
     seen.add(key);

@@ -32,7 +32,7 @@ type Plan = {
   readonly amounts: readonly PreparedRule[];
   /** The reads of every allowed call. */
   readonly reads: readonly Obligation[];
-  /** The ruling of every allowed call, where no amount depends on the arguments. */
+  /** The ruling of every allowed call, where no amount depends on the arguments. Frozen: a lane tells it in full only once. */
   readonly allowed: Ruling | null;
   readonly visible: boolean;
   readonly standing: NameStanding;
@@ -193,7 +193,8 @@ function makePlan(prepared: PreparedPolicy, tool: string): Plan {
   // Without reads of other rules the reserves say all that own bounds can say.
   const reads = rules.some((rule) => rule.reads.length > 0) ? readsOf(rules) : [];
   const fixed = amounts.length === 0 ? [...reads, ...reservesOf(rules, NO_ARGUMENTS)] : null;
-  const allowed: Ruling | null = fixed === null ? null : { effect: 'allow', obligations: fixed };
+  const allowed: Ruling | null =
+    fixed === null ? null : Object.freeze<Ruling>({ effect: 'allow', obligations: fixed });
   return { refusal, rules, amounts, reads, allowed, visible: !hidden && !likeHidden, standing };
 }
 

@@ -200,6 +200,17 @@ function decodeWhole(kind: 'judge' | 'read', text: string): Verdict | null {
   return (kind === 'judge' ? isJudgedVerdict : isReadVerdict)(value) ? (value as Verdict) : null;
 }
 
+/** The same verdict on another call: all but the id is known to be right. Null where the id is none. */
+export function verdictAgain(known: CallVerdict, id: string): CallVerdict | null {
+  const { tool, ruling } = known;
+  if (ruling === undefined || !(INTEGER_ID.test(id) || isRequestId(id))) return null;
+  return { kind: 'call', id, tool, ruling };
+}
+
+export type CallVerdict = Extract<Verdict, { kind: 'call' }>;
+/** Most ids: canonical, and with so few digits always safe. */
+const INTEGER_ID = /^(?:0|-?[1-9]\d{0,14})$/;
+
 /** `length`: of the message in bytes; nothing beyond it can be cut. */
 export function decodeReading(text: string, length: number): ServerReading | null {
   const value = parsed(text);

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import type { Job } from '../gate/ports.ts';
+import type { CallVerdict } from './decode-verdict.ts';
 import {
   CELL,
   createCells,
@@ -88,6 +89,8 @@ export class Lane {
   readonly loading = new Set<number>();
   /** Policies it holds. */
   readonly policies = new Set<number>();
+  /** Verdicts by the numbers it gave them, checked already. */
+  readonly numbered: CallVerdict[] = [];
   up = false;
   answered = 0;
   readyAtMs = 0;

@@ -10,14 +10,23 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { EvaluationFailureReason } from '../decision/reason.ts';
+import type { Verdict } from '../decision/verdict.ts';
 import type { Evaluator, Job, JobOutcome, PolicyInForce } from '../gate/ports.ts';
 import { type BulkheadOptions, Bulkheads, type Suspect } from './bulkhead.ts';
 import { Crew } from './crew.ts';
-import { decodeReading, decodeVerdict } from './decode-verdict.ts';
+import { decodeReading, decodeVerdict, verdictAgain } from './decode-verdict.ts';
 import type { Entry, Lane, LossReason } from './lane.ts';
 import { Policies } from './policies.ts';
 import { Trust } from './trust.ts';
-import { type Injections, microsBetween, type Response, type Suspects, sharedClock, TAG } from './wire.ts';
+import {
+  type Injections,
+  MAX_NUMBERED,
+  microsBetween,
+  type Response,
+  type Suspects,
+  sharedClock,
+  TAG,
+} from './wire.ts';
 
 export type PoolOptions = {
   /** Workers that judge. Default: the processor's parallelism less one, at least 1, at most 4. */
@@ -525,6 +534,20 @@ class LanePool implements Pool {
     }
   }
 
+  #verdictFrom(lane: Lane, kind: 'judge' | 'read', response: Response, text: string): Verdict | null {
+    const { tag, known } = response;
+    if (tag === TAG.again) {
+      const before = kind === 'judge' ? lane.numbered[known] : undefined;
+      return before === undefined ? null : verdictAgain(before, text);
+    }
+    if (tag !== TAG.answer && tag !== TAG.answerOnPort) return null;
+    const verdict = decodeVerdict(kind, text);
+    // FAIL-CLOSED: what cannot be a number leaves nothing to refer to, so a later reference is no verdict.
+    if (known > 0 && known <= MAX_NUMBERED && kind === 'judge' && verdict?.kind === 'call')
+      lane.numbered[known] = verdict;
+    return verdict;
+  }
+
   /** False where the answer is not one to this job. */
   #accept(lane: Lane, entry: Entry, response: Response): boolean {
     const { job } = entry;
@@ -534,16 +557,16 @@ class LanePool implements Pool {
       return true;
     }
     const text = response.tag === TAG.answerOnPort ? lane.textOnPort(response.seq) : response.text;
-    if (text === undefined || (response.tag !== TAG.answer && response.tag !== TAG.answerOnPort))
-      return false;
+    if (text === undefined) return false;
     const queueUs = microsBetween(entry.submittedUs, startedUs);
     if (job.kind === 'server') {
+      if (response.tag === TAG.again) return false;
       const reading = decodeReading(text, job.bytes.length);
       if (reading === null) return false;
       this.#deliver(entry, { kind: 'reading', reading, queueUs, evaluationUs: durationUs });
       return true;
     }
-    const verdict = decodeVerdict(job.kind, text);
+    const verdict = this.#verdictFrom(lane, job.kind, response, text);
     if (verdict === null) return false;
     const outcome: JobOutcome = { kind: 'verdict', verdict, queueUs, evaluationUs: durationUs };
     if (verdict.kind === 'call' && verdict.suspect !== undefined) {

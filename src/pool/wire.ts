@@ -76,7 +76,12 @@ export const TAG = {
   threw: 2,
   /** As `answer`, but too large for the ring: sent over the port. */
   answerOnPort: 3,
+  /** The verdict told before under the number in `known`, on another call: the payload is this call's id alone. */
+  again: 4,
 } as const;
+
+/** So many verdicts a lane may number; later ones are told in full each time. */
+export const MAX_NUMBERED = 512;
 
 export type LaneTask = {
   readonly cells: SharedArrayBuffer;
@@ -133,6 +138,8 @@ export type Response = {
   readonly tag: number;
   readonly startedUs: number;
   readonly durationUs: number;
+  /** With `TAG.answer`: the number this verdict may be told by from now on. With `TAG.again`: that number. Else 0. */
+  readonly known: number;
   readonly text: string;
 };
 
@@ -163,6 +170,7 @@ const WORD = {
   session: 5,
   startedUs: 4,
   durationUs: 5,
+  known: 6,
 } as const;
 const HEADER_BYTES = 32;
 /** In place of a size: nothing more before the ring's end. */
@@ -324,7 +332,14 @@ export class ResponseWriter {
   }
 
   /** Writes and publishes; false where there is no room now. */
-  write(seq: number, tag: number, startedUs: number, durationUs: number, text: string): boolean {
+  write(
+    seq: number,
+    tag: number,
+    startedUs: number,
+    durationUs: number,
+    text: string,
+    known: number,
+  ): boolean {
     const ring = this.#ring;
     const position = ring.reserve(
       Atomics.load(ring.cells, CELL.responseHead) >>> 0,
@@ -343,6 +358,7 @@ export class ResponseWriter {
     words[word + WORD.length] = length;
     words[word + WORD.startedUs] = startedUs | 0;
     words[word + WORD.durationUs] = durationUs | 0;
+    words[word + WORD.known] = known;
     this.#tail = (position + size) >>> 0;
     Atomics.store(ring.cells, CELL.responseTail, this.#tail | 0);
     return true;
@@ -382,6 +398,7 @@ export class ResponseReader {
       tag: ring.words[word + WORD.kind] as number,
       startedUs: ring.words[word + WORD.startedUs] as number,
       durationUs: Math.max(0, ring.words[word + WORD.durationUs] as number),
+      known: ring.words[word + WORD.known] as number,
       text: length === 0 ? '' : ring.bytes.toString('utf8', at + HEADER_BYTES, at + HEADER_BYTES + length),
     };
     this.#head = (this.#head + size) >>> 0;

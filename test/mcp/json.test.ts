@@ -95,10 +95,30 @@ describe('the JSON reader', () => {
     assert.deepEqual(value.slice(5), [1, 100]);
   });
 
-  test('gives objects without a prototype', () => {
+  test('gives objects that inherit nothing', () => {
     const value = read('{"__proto__":{"x":1},"constructor":2}') as Record<string, JsonValue>;
-    assert.equal(Object.getPrototypeOf(value), null);
     assert.deepEqual(Object.keys(value), ['__proto__', 'constructor']);
+    const above = Object.getPrototypeOf(value) as object;
+    assert.deepEqual(Reflect.ownKeys(above), []);
+    assert.equal(Object.getPrototypeOf(above), null);
+    assert.ok(Object.isFrozen(above));
+    assert.equal('toString' in (read('{}') as object), false);
+  });
+
+  test('reads the keys of a message whatever the last one held at their places', () => {
+    for (const text of [
+      '{"name":1,"names":2}',
+      '{"names":1,"name":2}',
+      '{"nam":1,"name\\u0041":2}',
+      '{"name\\"x":1,"":2}',
+      '{"name":{"name":{"names":3}},"a b":[{"name":1}]}',
+      '{"name"  :1,\t"names":2}',
+    ]) {
+      for (let again = 0; again < 2; again++) assert.deepEqual(plain(read(text)), JSON.parse(text), text);
+    }
+    read('{"name":1}');
+    for (const text of ['{"name:1}', '{"name\\":1}', '{"nam"e":1}', '{"name":1,"name":2}'])
+      assert.throws(() => read(text), text);
   });
 
   test('reads back whatever JSON.stringify writes', () => {

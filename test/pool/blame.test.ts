@@ -60,6 +60,19 @@ const LIES: readonly {
   },
   { act: 'wrong_tag', what: 'is answered in an unknown way', reason: 'evaluation_crash', lanes: 1 },
   { act: 'not_sent', what: 'is answered by reference to nothing', reason: 'evaluation_crash', lanes: 1 },
+  {
+    act: 'again_unknown',
+    what: 'is answered like one that was never answered',
+    reason: 'evaluation_crash',
+    lanes: 1,
+  },
+  {
+    act: 'again_no_id',
+    what: 'is answered like another, under what is no id',
+    reason: 'evaluation_crash',
+    lanes: 1,
+  },
+  { act: 'again_beyond', what: 'is answered twice, the second time by reference', reason: null, lanes: 1 },
   { act: 'for_another', what: 'is answered in the name of another', reason: 'evaluation_crash', lanes: 2 },
   {
     act: 'absurd_ring',
