@@ -19,15 +19,8 @@ const INTEGER_ID = /^-?(?:0|[1-9]\d{0,15})$/;
 
 export function decisionLine(d: Decision): string {
   let line =
-    `{"v":${RECORD_VERSION},"id":${name(d.id)},"time":${time(d.timeMs)},"session":${name(d.session)},"server":${name(d.server)}` +
-    `,"tool":${d.tool === null ? 'null' : name(d.tool)},"request_id":${d.requestId === null ? 'null' : requestId(d.requestId)}` +
-    `,"effect":"${d.effect === 'allow' ? 'allow' : 'deny'}","reason":${name(d.reason)}`;
-  if (d.rule !== undefined) {
-    line += `,"rule":{"tool":${name(d.rule.tool)},"name":${name(d.rule.rule)},"index":${whole(d.rule.index)}}`;
-  }
-  line +=
-    `,"message":${text(d.message, MAX_TEXT_CHARS)},"policy_digest":${name(d.policyDigest)}` +
-    `,"mode":${name(d.mode)},"fail_mode":${name(d.failMode)}`;
+    `{"v":${RECORD_VERSION},"id":${name(d.id)},"time":${time(d.timeMs)}${origin(d)}` +
+    `,"request_id":${d.requestId === null ? 'null' : requestId(d.requestId)}${outcome(d)}`;
   if (d.wouldDeny !== undefined) line += `,"would_deny":${name(d.wouldDeny)}`;
   if (d.failure !== undefined) line += `,"failure":${name(d.failure)}`;
   if (d.injected === true) line += ',"injected":true';
@@ -36,11 +29,66 @@ export function decisionLine(d: Decision): string {
   return `${line},"queue_us":${whole(d.queueUs)},"evaluation_us":${whole(d.evaluationUs)},"total_us":${whole(d.totalUs)}}\n`;
 }
 
-function name(value: string): string {
-  return text(value, MAX_NAME_CHARS);
+// Most decisions differ from the one before in id, time and figures alone: the rest is spelt once.
+
+type Origin = Pick<Decision, 'session' | 'server' | 'tool'>;
+let lastOrigin: Origin | undefined;
+let lastOriginText = '';
+
+function origin(d: Decision): string {
+  const last = lastOrigin;
+  if (last !== undefined && last.tool === d.tool && last.session === d.session && last.server === d.server)
+    return lastOriginText;
+  lastOrigin = { session: d.session, server: d.server, tool: d.tool };
+  lastOriginText = `,"session":${name(d.session)},"server":${name(d.server)},"tool":${d.tool === null ? 'null' : name(d.tool)}`;
+  return lastOriginText;
 }
 
-function text(value: string, max: number): string {
+type Outcome = Pick<
+  Decision,
+  'effect' | 'reason' | 'rule' | 'message' | 'policyDigest' | 'mode' | 'failMode'
+>;
+let lastOutcome: Outcome | undefined;
+let lastOutcomeText = '';
+
+function outcome(d: Decision): string {
+  const last = lastOutcome;
+  if (
+    last !== undefined &&
+    last.reason === d.reason &&
+    last.message === d.message &&
+    last.effect === d.effect &&
+    last.rule === d.rule &&
+    last.policyDigest === d.policyDigest &&
+    last.mode === d.mode &&
+    last.failMode === d.failMode
+  )
+    return lastOutcomeText;
+  const { effect, reason, rule, message, policyDigest, mode, failMode } = d;
+  lastOutcome = {
+    effect,
+    reason,
+    message,
+    policyDigest,
+    mode,
+    failMode,
+    ...(rule === undefined ? {} : { rule }),
+  };
+  let text = `,"effect":"${effect === 'allow' ? 'allow' : 'deny'}","reason":${name(reason)}`;
+  if (rule !== undefined)
+    text += `,"rule":{"tool":${name(rule.tool)},"name":${name(rule.rule)},"index":${whole(rule.index)}}`;
+  text +=
+    `,"message":${cut(message, MAX_TEXT_CHARS)},"policy_digest":${name(policyDigest)}` +
+    `,"mode":${name(mode)},"fail_mode":${name(failMode)}`;
+  lastOutcomeText = text;
+  return text;
+}
+
+function name(value: string): string {
+  return cut(value, MAX_NAME_CHARS);
+}
+
+function cut(value: string, max: number): string {
   if (value.length <= max) return PLAIN.test(value) ? `"${value}"` : JSON.stringify(value);
   return JSON.stringify(`${value.slice(0, max)}… (${value.length} in all)`);
 }

@@ -46,6 +46,9 @@ export type OpenedLog =
 const LOOK_EVERY_MS = 1000;
 /** Far more than one burst of decisions. */
 const MAX_BUFFERED_CHARS = 64 * 1024 * 1024;
+/** Of UTF-8, for a UTF-16 unit. */
+const MAX_BYTES_PER_UNIT = 3;
+const KEPT_BYTES = 192 * 1024;
 const RECORDED: LogOutcome = { kind: 'recorded' };
 const NEWLINE = 0x0a;
 
@@ -67,6 +70,7 @@ class FileLog implements OpenDecisionLog, DecisionLog {
   #torn = false;
   #lookedAtMs = 0;
   #buffer = '';
+  #bytes: Buffer | undefined;
   #lost: string | undefined;
   #closed = false;
 
@@ -101,7 +105,7 @@ class FileLog implements OpenDecisionLog, DecisionLog {
     const fault = this.#ready();
     if (fault !== undefined) return { kind: 'unavailable', detail: fault };
     try {
-      this.#write(Buffer.from(lines));
+      this.#write(this.#encode(lines));
       return RECORDED;
     } catch (error) {
       // FAIL-CLOSED: whatever went wrong, these decisions are not on record; their calls are denied.
@@ -109,6 +113,13 @@ class FileLog implements OpenDecisionLog, DecisionLog {
       if (!isFull(error)) this.#shut();
       return this.#unavailable(reasonOf(error));
     }
+  }
+
+  /** Into the same memory each time, unless they are uncommonly many. */
+  #encode(lines: string): Buffer {
+    if (lines.length * MAX_BYTES_PER_UNIT > KEPT_BYTES) return Buffer.from(lines);
+    this.#bytes ??= Buffer.allocUnsafeSlow(KEPT_BYTES);
+    return this.#bytes.subarray(0, this.#bytes.write(lines, 0, 'utf8'));
   }
 
   close(): LogOutcome {

@@ -67,6 +67,25 @@ export function decode(bytes: Uint8Array): string {
   return text;
 }
 
+/** The keys an object was seen to have: most objects of the protocol have few, and then comparing beats a hash table. */
+export class SeenKeys {
+  readonly #keys: string[] = [];
+  #more: Set<string> | undefined;
+
+  get size(): number {
+    return this.#more?.size ?? this.#keys.length;
+  }
+
+  /** @throws JsonFault where the key was seen before. */
+  add(key: string): void {
+    if (this.#more !== undefined ? this.#more.has(key) : this.#keys.includes(key))
+      fault('a key that is there twice');
+    if (this.#more !== undefined) this.#more.add(key);
+    else if (this.#keys.push(key) > FEW_KEYS) this.#more = new Set(this.#keys);
+  }
+}
+
+const FEW_KEYS = 8;
 const MAX_EXPECTED = 64;
 const MAX_EXPECTED_LENGTH = 40;
 const PLAIN_KEY = /^[\w$.-]+$/;

@@ -5,7 +5,7 @@
 import { type JsonObject, type JsonValue, kindOf } from '../decision/value.ts';
 import type { MalformedMessage, RequestId, Verdict } from '../decision/verdict.ts';
 import { idOf, META_KEYS, PARAM_KEYS, readId, refuseLookAlike, TOP_KEYS } from './envelope.ts';
-import { decode, fault, JsonFault, JsonReader } from './json.ts';
+import { decode, JsonFault, JsonReader, SeenKeys } from './json.ts';
 import type { ReadLimits } from './limits.ts';
 import { CLIENT_NOTIFICATIONS, CLIENT_REQUESTS } from './methods.ts';
 
@@ -64,9 +64,8 @@ export function readAgentMessage(bytes: Uint8Array, limits: ReadLimits): AgentRe
 
 function readEnvelope(reader: JsonReader): Envelope {
   const envelope: Envelope = { keys: 0, id: undefined };
-  const seen = new Set<string>();
+  const seen = new SeenKeys();
   reader.members((key) => {
-    if (seen.has(key)) fault('a key that is there twice');
     seen.add(key);
     refuseLookAlike(key, TOP_KEYS, 'the message');
     if (key === 'id') {

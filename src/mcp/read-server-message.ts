@@ -5,7 +5,7 @@
  */
 import type { RequestId, ServerReading, ToolListing } from '../decision/verdict.ts';
 import { idOf, readId, refuseLookAlike, TOP_KEYS, wordsOf } from './envelope.ts';
-import { decode, fault, JsonFault, JsonReader } from './json.ts';
+import { decode, fault, JsonFault, JsonReader, SeenKeys } from './json.ts';
 import type { ReadLimits } from './limits.ts';
 
 const RESULT_KEYS = wordsOf('tools', 'resultType', 'nextCursor');
@@ -49,9 +49,8 @@ export function readServerMessage(
 }
 
 function readMembers(reader: JsonReader, parts: Parts): void {
-  const seen = new Set<string>();
+  const seen = new SeenKeys();
   reader.members((key) => {
-    if (seen.has(key)) fault('a key that is there twice');
     seen.add(key);
     refuseLookAlike(key, TOP_KEYS, 'the message');
     switch (key) {
@@ -82,11 +81,10 @@ function readMembers(reader: JsonReader, parts: Parts): void {
 
 function readParams(reader: JsonReader, parts: Parts): void {
   if (reader.peek() !== 'object') fault('"params" that are no object');
-  const seen = new Set<string>();
+  const seen = new SeenKeys();
   reader.members((key) => {
     if (!PARAMS_KEYS.byFolded.has(key.toLowerCase())) return reader.skip();
     refuseLookAlike(key, PARAMS_KEYS, 'params');
-    if (seen.has(key)) fault('a key that is there twice');
     seen.add(key);
     if (key === 'requestId') assign(parts, 'cancels', idOf(reader.value()));
     else if (key === 'progressToken') assign(parts, 'progress', idOf(reader.value()));
@@ -103,11 +101,10 @@ function readResult(reader: JsonReader, parts: Parts): void {
   if (parts.outcome !== undefined) fault('a result and an error at once');
   parts.outcome = 'result';
   if (reader.peek() !== 'object') fault('a "result" that is no object');
-  const seen = new Set<string>();
+  const seen = new SeenKeys();
   reader.members((key) => {
     refuseLookAlike(key, RESULT_KEYS, 'the result');
     if (key !== 'tools' && key !== 'resultType' && key !== 'nextCursor') return reader.skip();
-    if (seen.has(key)) fault('a key that is there twice');
     seen.add(key);
     if (key === 'resultType') {
       if (reader.value() === 'input_required') parts.outcome = 'input_required';

@@ -65,6 +65,37 @@ const JOB_BYTES_LOW = 1 << 20;
  */
 const INLINE_READ_BYTES = 16 << 10;
 
+/** One job on its way through the evaluator; it knows what it is about, so no closure is made for each message. */
+class Ticket implements Job {
+  readonly kind: Job['kind'];
+  readonly bytes: Buffer;
+  readonly policy: number;
+  readonly session: string;
+  /** The message's number: `seq` of the agent's, `sseq` of the server's. */
+  readonly seq: number;
+  readonly #tell: (ticket: Ticket, outcome: JobOutcome) => void;
+
+  constructor(
+    kind: Job['kind'],
+    seq: number,
+    bytes: Buffer,
+    policy: number,
+    session: string,
+    tell: (ticket: Ticket, outcome: JobOutcome) => void,
+  ) {
+    this.kind = kind;
+    this.seq = seq;
+    this.bytes = bytes;
+    this.policy = policy;
+    this.session = session;
+    this.#tell = tell;
+  }
+
+  done(outcome: JobOutcome): void {
+    this.#tell(this, outcome);
+  }
+}
+
 export class Session {
   readonly #options: SessionOptions;
   readonly #parts: SessionParts;
@@ -85,7 +116,7 @@ export class Session {
   #upstreamPaused = true;
 
   /** Jobs of this burst. */
-  #unsubmitted: Job[] = [];
+  #unsubmitted: Ticket[] = [];
   #submitted = 0;
   #settling = false;
   /** Calls whose limits wait for the next step of the counters, and whose decision for the next commit of the log. */
@@ -211,9 +242,7 @@ export class Session {
         this.#unreserved.push(effect);
         return this.#settleSoon();
       case 'peek':
-        return this.#answer(this.#parts.counters.peek(effect.obligations), unavailable, (outcome) =>
-          this.#apply({ type: 'reserved', seq: effect.seq, outcome }),
-        );
+        return this.#peek(effect);
       case 'settle':
         return this.#parts.counters.settle(effect.reservation, effect.settlement);
       case 'record':
@@ -263,18 +292,30 @@ export class Session {
     if (bytes === undefined) throw new Error('INVARIANT: a message under evaluation is held');
     this.#jobs += 1;
     this.#jobBytes += bytes.length;
-    const judged = (outcome: JobOutcome): void => {
-      this.#jobs -= 1;
-      this.#jobBytes -= bytes.length;
-      this.#event({ type: 'evaluated', seq, outcome: this.#readAtLeast(kind, bytes, outcome) });
-    };
-    const done = (outcome: JobOutcome): void => {
-      if (!this.#awaitsServerNames(outcome, () => judged(outcome))) judged(outcome);
-    };
-    const job = { kind, bytes, policy, session: this.#options.gate.session, done };
-    if (kind === 'read') this.#unsubmitted.unshift(job);
-    else this.#unsubmitted.push(job);
+    const ticket = new Ticket(kind, seq, bytes, policy, this.#options.gate.session, this.#jobDone);
+    if (kind === 'read') this.#unsubmitted.unshift(ticket);
+    else this.#unsubmitted.push(ticket);
     this.#settleSoon();
+  }
+
+  readonly #jobDone = (ticket: Ticket, outcome: JobOutcome): void => {
+    this.#submitted -= 1;
+    if (ticket.kind === 'server') return this.#serverRead(ticket.seq, asServerReading(outcome));
+    if (!this.#mayAwaitServerNames(outcome)) return this.#judged(ticket, outcome);
+    if (!this.#awaitsServerNames(outcome, () => this.#judged(ticket, outcome))) this.#judged(ticket, outcome);
+  };
+
+  #judged({ kind, seq, bytes }: Ticket, outcome: JobOutcome): void {
+    this.#jobs -= 1;
+    this.#jobBytes -= bytes.length;
+    const read = kind === 'read' ? this.#readAtLeast(bytes, outcome) : outcome;
+    this.#event({ type: 'evaluated', seq, outcome: read });
+  }
+
+  #peek({ seq, obligations }: Extract<Effect, { type: 'peek' }>): void {
+    this.#answer(this.#parts.counters.peek(obligations), unavailable, (outcome) =>
+      this.#apply({ type: 'reserved', seq, outcome }),
+    );
   }
 
   /** Goes on with an answer: at once where it is there, otherwise when it comes. */
@@ -295,15 +336,21 @@ export class Session {
    * A denial must say whom it answers even where no lane was free to read the message again. Read here it names its
    * sender and holds no ruling, so all it can become is a denial; where failures may be let through it stays unread.
    */
-  #readAtLeast(kind: 'judge' | 'read', bytes: Buffer, outcome: JobOutcome): JobOutcome {
+  #readAtLeast(bytes: Buffer, outcome: JobOutcome): JobOutcome {
     const { mode, failMode } = this.#options.gate;
-    if (kind !== 'read' || outcome.kind !== 'failure') return outcome;
+    if (outcome.kind !== 'failure') return outcome;
     if (bytes.length > INLINE_READ_BYTES || mode !== 'enforce' || failMode !== 'closed') return outcome;
     const reading = readAgentMessage(bytes, this.#options.limits);
     const { queueUs, evaluationUs } = outcome;
     if (reading.kind !== 'call') return { kind: 'verdict', verdict: reading, queueUs, evaluationUs };
     const { args: _judgedByNobody, ...verdict } = reading;
     return { kind: 'verdict', verdict, queueUs, evaluationUs };
+  }
+
+  #mayAwaitServerNames(outcome: JobOutcome): boolean {
+    if (outcome.kind !== 'verdict') return false;
+    const { verdict } = outcome;
+    return verdict.kind === 'request' || (verdict.kind === 'call' && verdict.unusualName === true);
   }
 
   /** A name that only the server's list can vouch for waits until that list is known. */
@@ -328,16 +375,14 @@ export class Session {
     const bytes = this.#serverBytes.get(sseq);
     if (bytes === undefined) throw new Error('INVARIANT: a message under reading is held');
     if (bytes.length <= INLINE_READ_BYTES) {
-      const reading = readServerMessage(bytes, this.#options.limits, () => true);
+      const reading = readServerMessage(bytes, this.#options.limits, anyTool);
       if (!(reading.kind === 'response' && reading.listing !== undefined)) {
         this.#serverRead(sseq, reading);
         return;
       }
     }
-    const done = (outcome: JobOutcome): void => {
-      this.#serverRead(sseq, asServerReading(outcome));
-    };
-    this.#unsubmitted.push({ kind: 'server', bytes, policy, session: this.#options.gate.session, done });
+    const ticket = new Ticket('server', sseq, bytes, policy, this.#options.gate.session, this.#jobDone);
+    this.#unsubmitted.push(ticket);
     this.#settleSoon();
   }
 
@@ -350,13 +395,14 @@ export class Session {
   #settleSoon(): void {
     if (this.#inBurst || this.#settling || this.#settleScheduled) return;
     this.#settleScheduled = true;
-    const settle = (): void => {
-      this.#settleScheduled = false;
-      this.#settle();
-    };
-    if (this.#isBusy) setImmediate(settle);
-    else queueMicrotask(settle);
+    if (this.#isBusy) setImmediate(this.#settleNow);
+    else queueMicrotask(this.#settleNow);
   }
+
+  readonly #settleNow = (): void => {
+    this.#settleScheduled = false;
+    this.#settle();
+  };
 
   /**
    * Hands jobs over, but no more than the evaluator is sure to take: a session's own flood waits here, in order,
@@ -366,14 +412,7 @@ export class Session {
     while (this.#canSubmit) {
       for (const job of this.#unsubmitted.splice(0, MAX_SUBMITTED - this.#submitted)) {
         this.#submitted += 1;
-        const { done } = job;
-        this.#parts.evaluator.submit({
-          ...job,
-          done: (outcome) => {
-            this.#submitted -= 1;
-            done(outcome);
-          },
-        });
+        this.#parts.evaluator.submit(job);
       }
       this.#parts.evaluator.flush();
     }
@@ -455,6 +494,8 @@ export class Session {
     }
   }
 }
+
+const anyTool = (): boolean => true;
 
 function unavailable(error: unknown): { readonly kind: 'unavailable'; readonly detail: string } {
   return { kind: 'unavailable', detail: error instanceof Error ? error.message : String(error) };
