@@ -32,31 +32,35 @@ export type Judgement =
     }
   | { readonly kind: 'unavailable'; readonly detail: string };
 
+type Slot = { readonly key: CounterKey; held: Held | undefined; readonly fresh: boolean; changed: boolean };
+
 /** The rows as a step has changed them so far; each is read once and written once however many calls share the step. */
 export class Draft {
   readonly rows: Rows;
   readonly #nowMs: number;
-  readonly #held = new Map<string, Held | undefined>();
-  readonly #fresh = new Set<string>();
-  readonly #changed = new Map<string, CounterKey>();
+  readonly #slots = new Map<string, Slot>();
+  #last: Slot | undefined;
 
   constructor(rows: Rows, nowMs: number) {
     this.rows = rows;
     this.#nowMs = nowMs;
   }
 
-  held(key: CounterKey): Held | undefined {
-    const seen = this.#held.get(key.text);
-    if (seen !== undefined || this.#held.has(key.text)) return seen;
-    const held = this.rows.get(key);
-    this.#held.set(key.text, held);
-    if (held === undefined) this.#fresh.add(key.text);
-    return held;
+  #slot(key: CounterKey): Slot {
+    if (this.#last?.key === key) return this.#last;
+    let slot = this.#slots.get(key.text);
+    if (slot === undefined) {
+      const held = this.rows.get(key);
+      slot = { key, held, fresh: held === undefined, changed: false };
+      this.#slots.set(key.text, slot);
+    }
+    this.#last = slot;
+    return slot;
   }
 
   /** INVARIANT: never a window before the highest one seen, whatever the clock says. */
   current(key: CounterKey): Held {
-    const held = this.held(key);
+    const { held } = this.#slot(key);
     const window: Window = key.ref.window;
     if (held === undefined) {
       return { index: windowAt(window, Math.max(this.#nowMs, this.rows.floorMs())), used: Decimal.ZERO };
@@ -65,14 +69,15 @@ export class Draft {
     return index > held.index ? { index, used: Decimal.ZERO } : held;
   }
 
-  set(key: CounterKey, held: Held): void {
-    this.#held.set(key.text, held);
-    this.#changed.set(key.text, key);
+  #set(key: CounterKey, held: Held): void {
+    const slot = this.#slot(key);
+    slot.held = held;
+    slot.changed = true;
   }
 
   take(taken: readonly Taken[]): void {
     for (const { key, index, amount } of taken) {
-      this.set(key, { index, used: this.current(key).used.plus(amount) });
+      this.#set(key, { index, used: this.current(key).used.plus(amount) });
     }
   }
 
@@ -80,17 +85,16 @@ export class Draft {
   giveBack(taken: readonly Taken[]): void {
     for (const { key, index, amount, generation } of taken) {
       if (generation !== this.rows.generation) continue;
-      const held = this.held(key);
+      const { held } = this.#slot(key);
       if (held === undefined || held.index !== index) continue;
       const used = held.used.minus(amount);
-      this.set(key, { index, used: used.isNegative ? Decimal.ZERO : used });
+      this.#set(key, { index, used: used.isNegative ? Decimal.ZERO : used });
     }
   }
 
   flush(): void {
-    for (const [text, key] of this.#changed) {
-      const held = this.#held.get(text);
-      if (held !== undefined) this.rows.put(key, held, this.#fresh.has(text));
+    for (const { key, held, fresh, changed } of this.#slots.values()) {
+      if (changed && held !== undefined) this.rows.put(key, held, fresh);
     }
   }
 }

@@ -24,12 +24,23 @@ export type CounterKey = {
 export class CounterKeys {
   readonly #server: string;
   readonly #cache = new Map<string, CounterKey>();
+  /** Calls of one tool mostly come with the very same object. */
+  #lastRef: CounterRef | undefined;
+  #lastKey: CounterKey | undefined;
 
   constructor(server: string) {
     this.#server = server;
   }
 
   of(ref: CounterRef): CounterKey {
+    if (ref === this.#lastRef && this.#lastKey !== undefined) return this.#lastKey;
+    const key = this.#find(ref);
+    this.#lastRef = ref;
+    this.#lastKey = key;
+    return key;
+  }
+
+  #find(ref: CounterRef): CounterKey {
     // The scope's length stands first, so the parts cannot be cut in two ways.
     const scope = ref.scope;
     const quick =

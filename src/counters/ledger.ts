@@ -42,37 +42,60 @@ export class CounterLedger implements CounterStore, Counters {
   reserve(requests: readonly ReserveRequest[]): readonly ReserveOutcome[] {
     const nowMs = this.#clock();
     if (nowMs === undefined) return requests.map(() => noClock());
-    const ids = new Set<string>();
     const judgements: Judgement[] = [];
+    let writes = this.#owed.length > 0;
+    let reads = writes;
+    for (const { obligations } of requests) {
+      if (obligations.length === 0) continue;
+      reads = true;
+      for (const { kind } of obligations) if (kind === 'reserve') writes = true;
+    }
     const work = (rows: Rows): void => {
       const draft = new Draft(rows, nowMs);
       draft.giveBack(this.#owed);
       for (const { reservation, obligations } of requests) {
-        const judgement = this.#admit(reservation, ids) ?? judge(draft, this.#keys, obligations);
-        if (judgement.kind === 'met') draft.take(judgement.taken);
+        const judgement = this.#bar(reservation) ?? judge(draft, this.#keys, obligations);
+        if (judgement.kind === 'met') {
+          draft.take(judgement.taken);
+          this.#open.set(reservation, judgement.taken);
+        }
         judgements.push(judgement);
       }
       draft.flush();
     };
-    const writes =
-      this.#owed.length > 0 || requests.some((r) => r.obligations.some((o) => o.kind === 'reserve'));
-    const reads = writes || requests.some((r) => r.obligations.length > 0);
     const done = writes
       ? this.#backend.transact(nowMs, work)
       : reads
         ? this.#backend.snapshot(work)
-        : untouched(() =>
-            judgements.push(...requests.map((r) => this.#admit(r.reservation, ids) ?? nothing())),
-          );
-    // FAIL-CLOSED: what was judged but not kept was not reserved.
-    if (!done.ok) return requests.map(() => ({ kind: 'unavailable', detail: done.detail }));
+        : this.#openOnly(requests, judgements);
+    if (!done.ok) return this.#undo(requests, judgements, done.detail);
     if (writes) this.#owed = [];
-    return requests.map(({ reservation }, i) => {
-      const judgement = judgements[i] as Judgement;
-      if (judgement.kind !== 'met') return judgement;
-      this.#open.set(reservation, judgement.taken);
-      return { kind: 'reserved', id: reservation };
-    });
+    return judgements.map((judgement, i) =>
+      judgement.kind === 'met'
+        ? { kind: 'reserved', id: (requests[i] as ReserveRequest).reservation }
+        : judgement,
+    );
+  }
+
+  /** FAIL-CLOSED: what was judged but not kept was not reserved. */
+  #undo(
+    requests: readonly ReserveRequest[],
+    judgements: readonly Judgement[],
+    detail: string,
+  ): readonly ReserveOutcome[] {
+    for (const [i, judgement] of judgements.entries())
+      if (judgement.kind === 'met') this.#open.delete((requests[i] as ReserveRequest).reservation);
+    return requests.map(() => ({ kind: 'unavailable', detail }));
+  }
+
+  /** For requests that ask nothing of the counters. */
+  #openOnly(requests: readonly ReserveRequest[], judgements: Judgement[]): { readonly ok: true } {
+    for (const { reservation } of requests) {
+      const judgement = this.#bar(reservation) ?? { kind: 'met', taken: [] };
+      if (judgement.kind === 'met') this.#open.set(reservation, judgement.taken);
+      judgements.push(judgement);
+    }
+    return { ok: true };
   }
 
   peek(obligations: readonly Obligation[]): ReserveOutcome {
@@ -113,13 +136,12 @@ export class CounterLedger implements CounterStore, Counters {
     return this.#backend.close();
   }
 
-  #admit(reservation: string, ids: Set<string>): Judgement | undefined {
+  /** Why no reservation of this id can be opened now. */
+  #bar(reservation: string): Judgement | undefined {
     // FAIL-CLOSED: two calls under one id could not be told apart when one of them is settled.
-    if (ids.has(reservation) || this.#open.has(reservation)) {
+    if (this.#open.has(reservation))
       return { kind: 'unavailable', detail: 'a reservation of this id is already open' };
-    }
-    ids.add(reservation);
-    if (this.#open.size + ids.size <= MAX_OPEN) return undefined;
+    if (this.#open.size < MAX_OPEN) return undefined;
     return {
       kind: 'unavailable',
       detail: `${MAX_OPEN} reservations await their outcome, which is the limit`,
@@ -139,13 +161,4 @@ export class CounterLedger implements CounterStore, Counters {
 
 function noClock(): ReserveOutcome {
   return { kind: 'unavailable', detail: 'the clock cannot be read, so the window is unknown' };
-}
-
-function nothing(): Judgement {
-  return { kind: 'met', taken: [] };
-}
-
-function untouched(work: () => void): { readonly ok: true } {
-  work();
-  return { ok: true };
 }

@@ -60,6 +60,7 @@ export class Decimal {
   }
 
   plus(other: Decimal): Decimal {
+    if (this.exponent === 0 && other.exponent === 0) return new Decimal(this.units + other.units, 0);
     const [a, b, exponent] = aligned(this, other);
     return Decimal.#normal(a + b, exponent);
   }
@@ -70,8 +71,9 @@ export class Decimal {
   }
 
   compare(other: Decimal): -1 | 0 | 1 {
+    if (this.exponent === other.exponent) return order(this.units, other.units);
     const [a, b] = aligned(this, other);
-    return a < b ? -1 : a > b ? 1 : 0;
+    return order(a, b);
   }
 
   equals(other: Decimal): boolean {
@@ -85,6 +87,10 @@ export class Decimal {
     const cut = digits.length + this.exponent;
     return `${this.units < 0n ? '-' : ''}${digits.slice(0, cut)}.${digits.slice(cut)}`;
   }
+}
+
+function order(a: bigint, b: bigint): -1 | 0 | 1 {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function aligned(x: Decimal, y: Decimal): [bigint, bigint, number] {
