@@ -4,6 +4,7 @@
  * pool.
  */
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import type { Job } from '../gate/ports.ts';
@@ -66,6 +67,8 @@ export type LaneEvents = {
   died(lane: Lane, reason: 'crash' | 'out_of_memory', detail: string): void;
 };
 
+const ENTRY = createRequire(import.meta.url).resolve('#workers/enter.cjs');
+
 export class Lane {
   readonly #cells = createCells();
   readonly #requests: RequestWriter;
@@ -121,6 +124,7 @@ export class Lane {
     port1.on('message', (message: FromWorker) => this.#heard(message));
     port1.unref();
     const task: LaneTask = {
+      workerFile: options.workerFile,
       cells: this.#cells.buffer as SharedArrayBuffer,
       requests,
       responses,
@@ -130,7 +134,7 @@ export class Lane {
       clockOriginUs: options.clockOriginUs,
     };
     // The file is named here and not above: then a fault while it loads rejects this task instead of vanishing.
-    const run = this.#piscina.run(task, { filename: options.workerFile, transferList: [port2] });
+    const run = this.#piscina.run(task, { filename: ENTRY, transferList: [port2] });
     run.then(
       () => this.#died(new Error('it returned')),
       (error: unknown) => this.#died(error),

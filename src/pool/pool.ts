@@ -6,9 +6,8 @@
  * submit → queue → lane (ring) → answer → done. `watch` looks at deadlines while anything is under way; `#lose`
  * decides what becomes of a lost lane's jobs.
  */
-import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { fileURLToPath } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import type { EvaluationFailureReason } from '../decision/reason.ts';
 import type { Verdict } from '../decision/verdict.ts';
 import type { Evaluator, Job, JobOutcome, PolicyInForce } from '../gate/ports.ts';
@@ -202,7 +201,7 @@ class LanePool implements Pool {
     this.#trust = new Trust(trust);
     const lane = {
       trust,
-      workerFile: workerPath(options.workerFile),
+      workerFile: workerUrl(options.workerFile),
       bell: this.#bell.buffer as SharedArrayBuffer,
       ringBytes: this.#options.ringBytes,
       clockOriginUs,
@@ -890,7 +889,7 @@ function pick(lanes: readonly Lane[], entry: Entry): Lane | undefined {
   return best;
 }
 
-function workerPath(file: string | URL | undefined): string {
-  if (file === undefined) return createRequire(import.meta.url).resolve('#workers/lane.js');
-  return file instanceof URL || file.startsWith('file:') ? fileURLToPath(file) : file;
+function workerUrl(file: string | URL | undefined): string {
+  if (file === undefined) return import.meta.resolve('#workers/lane.js');
+  return typeof file === 'string' && !file.startsWith('file:') ? pathToFileURL(file).href : String(file);
 }

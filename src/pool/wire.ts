@@ -84,6 +84,8 @@ export const TAG = {
 export const MAX_NUMBERED = 512;
 
 export type LaneTask = {
+  /** URL of the module whose default export runs the lane. */
+  readonly workerFile: string;
   readonly cells: SharedArrayBuffer;
   readonly requests: SharedArrayBuffer;
   readonly responses: SharedArrayBuffer;

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import type { JobOutcome } from '../../src/gate/ports.ts';
 import { encode, isFailure, rig, waiting } from './harness.ts';
 
@@ -44,6 +46,14 @@ describe('closing a pool', () => {
     const loading = assert.rejects(pool.load({}, 'digest'), { code: 'closed' });
     await pool.close();
     await Promise.all([ready, loading]);
+  });
+
+  test('at any point of its start leaves the process alive', () => {
+    const child = spawnSync(process.execPath, [
+      fileURLToPath(new URL('./child-close-early.js', import.meta.url)),
+    ]);
+    assert.equal(child.stdout.toString(), 'closed 60\n', child.stderr.toString());
+    assert.equal(child.status, 0);
   });
 });
 
