@@ -80,7 +80,7 @@ function enter(state: GateState, seq: number, ordered: boolean, now: Instant): M
     previous: null,
     next: null,
   };
-  state.messages.set(seq, message);
+  state.messages.add(seq, message);
   return message;
 }
 

@@ -143,7 +143,8 @@ function conclude(state: GateState, message: Message, refusal: Refusal | null, n
     const blocked = blockedBy(state, message);
     if (blocked !== null) outcome = decide(blocked, mode, failMode);
   }
-  record(state, message, state.options.newId(), outcome, now);
+  // A reservation goes by the id of the decision that it was made for.
+  record(state, message, message.reservation ?? state.options.newId(), outcome, now);
 }
 
 /** An allow on record cannot take effect any more: a second record under the same id says so. */

@@ -83,7 +83,7 @@ export function settle(state: GateState, message: Message, settlement: Settlemen
 export function finish(state: GateState, message: Message): void {
   if (message.phase === 'pending' && message.cancelled) state.cancelledPending -= 1;
   message.phase = 'finished';
-  state.messages.delete(message.seq);
+  state.messages.take(message.seq);
   message.line?.remove(message);
   if (message.hasSlot) state.slots -= 1;
   message.hasSlot = false;
@@ -156,7 +156,7 @@ export function failAllPending(state: GateState): void {
   state.failedPending = true;
   const gone = upstreamGone(state.closed);
   const text = `${gone.message}; whether this request was carried out is unknown`;
-  for (const message of [...state.messages.values()]) {
+  for (const message of state.messages.values()) {
     if (message.phase === 'pending')
       failPending(state, message, UPSTREAM_UNAVAILABLE, 'upstream_unavailable', text);
   }
@@ -165,7 +165,7 @@ export function failAllPending(state: GateState): void {
 
 /** What would never end by itself ends when the drain begins. */
 export function endOpenEnded(state: GateState): void {
-  for (const message of [...state.messages.values()]) {
+  for (const message of state.messages.values()) {
     if (message.phase !== 'pending' || message.line !== null || message.id === null) continue;
     const { id } = message;
     failPending(
@@ -182,7 +182,7 @@ export function endOpenEnded(state: GateState): void {
 /** Says once that nothing is owed any more; what nobody waits for ends there and then. */
 export function sayDrained(state: GateState): void {
   if (!state.draining || state.drained || state.messages.size > state.cancelledPending) return;
-  for (const message of [...state.messages.values()]) {
+  for (const message of state.messages.values()) {
     settle(state, message, 'commit');
     finish(state, message);
   }

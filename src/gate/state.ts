@@ -10,6 +10,7 @@ import { Held, Line } from './order.ts';
 import type { PolicyInForce } from './ports.ts';
 import type { Effect, GateOptions } from './protocol.ts';
 import { Recent } from './recent.ts';
+import { SeqTable } from './seq-table.ts';
 
 export type Phase =
   /** Unread: with the evaluator, for a verdict or (after a failure, or while draining) for a reading alone. */
@@ -84,7 +85,7 @@ export type GateState = {
   /** What the step under way asks for so far. */
   effects: Effect[] | null;
   lastSeq: number;
-  readonly messages: Map<number, Message>;
+  readonly messages: SeqTable<Message>;
   /** Requests in flight by `idKey`: at most one each, from the reading of its id until its answer. */
   readonly byId: Map<string, Message>;
   /** Forwarded requests by the progress token they asked with. */
@@ -123,7 +124,7 @@ export function createState(options: GateOptions, policy: PolicyInForce): GateSt
     policy,
     effects: null,
     lastSeq: 0,
-    messages: new Map(),
+    messages: new SeqTable(),
     byId: new Map(),
     byToken: new Map(),
     slots: 0,

@@ -49,7 +49,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
 
 /**
  * The text of a message.
- * @throws JsonFault where it is not UTF-8, or holds a byte order mark or a carriage return before its end.
+ * @throws JsonFault where it is not UTF-8, or holds a byte order mark.
  */
 export function decode(bytes: Uint8Array): string {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -61,9 +61,6 @@ export function decode(bytes: Uint8Array): string {
     text = buffer.toString('utf8');
     if (text.charCodeAt(0) === 0xfeff) fault('a byte order mark');
   }
-  const cr = text.indexOf('\r');
-  if (cr >= 0 && cr < text.length - 1)
-    fault('a carriage return inside the message, which some readers take for its end');
   return text;
 }
 
@@ -109,9 +106,14 @@ export class JsonReader {
   /** How many keys were read so far: the place in {@link expectedKeys}. */
   #keys = 0;
 
+  /** @throws JsonFault where the text holds a carriage return before its end. */
   constructor(text: string) {
     this.text = text;
     this.#clean = !CONTROL.test(text);
+    if (this.#clean) return;
+    const cr = text.indexOf('\r');
+    if (cr >= 0 && cr < text.length - 1)
+      fault('a carriage return inside the message, which some readers take for its end');
   }
 
   space(): void {

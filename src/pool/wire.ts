@@ -298,7 +298,7 @@ export class RequestReader {
     const length = ring.words[word + WORD.length] as number;
     if (length > this.#scratch.length) this.#scratch = new Uint8Array(2 * length);
     const bytes = this.#scratch.subarray(0, length);
-    bytes.set(ring.bytes.subarray(at + HEADER_BYTES, at + HEADER_BYTES + length));
+    ring.bytes.copy(this.#scratch, 0, at + HEADER_BYTES, at + HEADER_BYTES + length);
     const request: Request = {
       seq: ring.words[word + WORD.seq] as number,
       kind: KINDS[kind & 0xff] as JobKind,

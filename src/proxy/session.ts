@@ -19,6 +19,7 @@ import type {
   PolicyInForce,
 } from '../gate/ports.ts';
 import type { Effect, GateEvent, GateOptions, Instant } from '../gate/protocol.ts';
+import { SeqTable } from '../gate/seq-table.ts';
 import { applyCuts } from '../mcp/apply-cuts.ts';
 import type { ReadLimits } from '../mcp/limits.ts';
 import { mayBeOther } from '../mcp/order-hint.ts';
@@ -108,8 +109,8 @@ export class Session {
 
   #seq = 0;
   #sseq = 0;
-  readonly #agentBytes = new Map<number, Buffer>();
-  readonly #serverBytes = new Map<number, Buffer>();
+  readonly #agentBytes = new SeqTable<Buffer>();
+  readonly #serverBytes = new SeqTable<Buffer>();
   #jobs = 0;
   #jobBytes = 0;
   #agentPaused = true;
@@ -155,7 +156,7 @@ export class Session {
   agentMessage(bytes: Buffer): void {
     this.#beginBurst();
     const seq = ++this.#seq;
-    this.#agentBytes.set(seq, bytes);
+    this.#agentBytes.add(seq, bytes);
     this.#apply({ type: 'agent_message', seq, ordered: mayBeOther(bytes) });
   }
 
@@ -167,7 +168,7 @@ export class Session {
   serverMessage(bytes: Buffer): void {
     this.#beginBurst();
     const sseq = ++this.#sseq;
-    this.#serverBytes.set(sseq, bytes);
+    this.#serverBytes.add(sseq, bytes);
     this.#apply({ type: 'server_message', sseq });
   }
 
@@ -250,15 +251,14 @@ export class Session {
         this.#unrecorded.push(effect);
         return this.#settleSoon();
       case 'forward': {
-        const bytes = this.#agentBytes.get(effect.seq);
+        const bytes = this.#agentBytes.take(effect.seq);
         // FAIL-CLOSED: what is not held any more was dropped or forwarded before; it is never sent again.
         if (bytes === undefined) return this.#parts.note('error', 'the gate forwarded a message twice');
-        this.#agentBytes.delete(effect.seq);
         this.#upstream?.send(bytes);
         return this.#settleSoon();
       }
       case 'drop':
-        this.#agentBytes.delete(effect.seq);
+        this.#agentBytes.take(effect.seq);
         return;
       case 'reply':
         this.#agent?.send(replyBytes(effect.reply));
@@ -266,14 +266,13 @@ export class Session {
       case 'read_server':
         return this.#readServer(effect.sseq, effect.policy);
       case 'relay': {
-        const bytes = this.#serverBytes.get(effect.sseq);
+        const bytes = this.#serverBytes.take(effect.sseq);
         if (bytes === undefined) return;
-        this.#serverBytes.delete(effect.sseq);
         this.#agent?.send(effect.listing === undefined ? bytes : applyCuts(bytes, effect.listing));
         return this.#settleSoon();
       }
       case 'discard':
-        this.#serverBytes.delete(effect.sseq);
+        this.#serverBytes.take(effect.sseq);
         if (this.#ownAnswers.delete(effect.sseq)) return;
         return this.#parts.note('warn', `a message of the upstream server was not passed on: ${effect.why}`);
       case 'cancel_upstream':
