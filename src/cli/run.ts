@@ -1,9 +1,9 @@
 /** `portcullis run`: hands the process's streams and signals to the daemon room, and prints what it reports. */
 import type { RunOptions } from '../config/run-options.ts';
 import { runProxy } from '../daemon/run.ts';
+import { printFaults } from './faults.ts';
 import { createLogger } from './logger.ts';
 import { type CommandIo, wantsColour } from './program.ts';
-import { printFaults } from './validate.ts';
 
 export async function run(options: RunOptions, io: CommandIo): Promise<number> {
   const logger = createLogger(options.logLevel, io.stderr, wantsColour(io.stderr, io.env));

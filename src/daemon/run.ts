@@ -18,7 +18,8 @@ import type { Instant } from '../gate/protocol.ts';
 import { PolicyLoadError } from '../pool/policies.ts';
 import { createPool, type Pool } from '../pool/pool.ts';
 import { Session } from '../proxy/session.ts';
-import { type LoadedPolicy, loadPolicy } from '../store/load-policy.ts';
+import { loadPolicyApart } from '../store/load-apart.ts';
+import type { LoadedPolicy } from '../store/load-policy.ts';
 import { watchPolicy } from '../store/watch-policy.ts';
 import type { Channel } from '../transport/channel.ts';
 import { streamChannel } from '../transport/stream-channel.ts';
@@ -59,7 +60,7 @@ export async function runProxy(options: RunOptions, parts: RunParts): Promise<nu
     note: (level, message) => logger[level]({}, message),
   });
   try {
-    const loaded = await loadPolicy(options.policyFile);
+    const loaded = await loadPolicyApart(options.policyFile);
     if (!loaded.ok) {
       parts.reportPolicy(loaded);
       return EXIT.CONFIG;
@@ -257,7 +258,7 @@ function reloadOnChange(
   let failures = 0;
   let queue = Promise.resolve();
   const reload = async (): Promise<void> => {
-    const loaded = await loadPolicy(options.policyFile);
+    const loaded = await loadPolicyApart(options.policyFile);
     if (!loaded.ok) {
       failures += 1;
       logger.error(

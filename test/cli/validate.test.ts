@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { formatDiagnostic, validate } from '../../src/cli/validate.ts';
+import { formatDiagnostic } from '../../src/cli/faults.ts';
+import { validate } from '../../src/cli/validate.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'portcullis-validate-'));
 after(() => rmSync(folder, { recursive: true, force: true }));

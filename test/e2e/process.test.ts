@@ -75,7 +75,10 @@ describe('the process', () => {
       preload,
       `const threads = require('node:worker_threads');
       threads.Worker = class extends threads.Worker {
-        constructor(file, options) { super('process.exit(3)', { ...options, eval: true }); }
+        constructor(file, options) {
+          if (String(file).includes('piscina')) super('process.exit(3)', { ...options, eval: true });
+          else super(file, options);
+        }
       };
       require('node:module').syncBuiltinESMExports();`,
     );

@@ -4,6 +4,7 @@ export const POLICY_ERROR_CODES = [
   // the file
   'file_missing',
   'file_unreadable',
+  'reader_failed',
   'not_a_file',
   'file_too_large',
   'not_utf8',
