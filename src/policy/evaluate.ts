@@ -13,7 +13,8 @@ import type { Ruling } from '../decision/verdict.ts';
 import type { CompileRegex } from './condition.ts';
 import { compileGlob, type Glob, isGlob } from './glob.ts';
 import type { Program } from './program.ts';
-import { denialOf, type PreparedRule, prepareRule } from './rule.ts';
+import { denialOf, misspeltDenial, type PreparedRule, prepareRule } from './rule.ts';
+import { misspelt, type RuledKeys, ruledKeys } from './spelling.ts';
 import { foldName, isToolName, MAX_NAME_LENGTH } from './tool-name.ts';
 
 export type Call = { readonly tool: string; readonly args: JsonObject };
@@ -28,6 +29,8 @@ export type NameStanding = 'named' | 'look_alike' | 'other';
 type Plan = {
   readonly refusal: Ruling | null;
   readonly rules: readonly PreparedRule[];
+  /** The arguments that any of its rules reads. */
+  readonly keys: RuledKeys | null;
   /** The rules whose amounts depend on the arguments. */
   readonly amounts: readonly PreparedRule[];
   /** The reads of every allowed call. */
@@ -103,6 +106,8 @@ export function evaluate(prepared: PreparedPolicy, call: Call, cursor?: Int32Arr
       const denial = judging.judge(call.args, cursor);
       if (denial !== null) return { effect: 'deny', denial, earlier: readsOf(rules.slice(0, i)) };
     }
+    const doubt = plan.keys === null ? null : misspelt(call.args, plan.keys);
+    if (doubt !== null) return { effect: 'deny', denial: misspeltDenial(doubt), earlier: readsOf(rules) };
     if (plan.allowed !== null) return plan.allowed;
     for (let i = 0; i < amounts.length; i++) {
       judging = amounts[i] as PreparedRule;
@@ -167,6 +172,7 @@ function makePlan(prepared: PreparedPolicy, tool: string): Plan {
     return {
       refusal,
       rules: [],
+      keys: null,
       amounts: [],
       reads: [],
       allowed: null,
@@ -189,13 +195,14 @@ function makePlan(prepared: PreparedPolicy, tool: string): Plan {
       'tool_not_listed',
       'the policy allows only the tools it lists, and this is not one of them',
     );
+  const keys = ruledKeys(rules.flatMap((rule) => rule.paths));
   const amounts = rules.filter((rule) => rule.judgeAmount !== null);
   // Without reads of other rules the reserves say all that own bounds can say.
   const reads = rules.some((rule) => rule.reads.length > 0) ? readsOf(rules) : [];
   const fixed = amounts.length === 0 ? [...reads, ...reservesOf(rules, NO_ARGUMENTS)] : null;
   const allowed: Ruling | null =
     fixed === null ? null : Object.freeze<Ruling>({ effect: 'allow', obligations: fixed });
-  return { refusal, rules, amounts, reads, allowed, visible: !hidden && !likeHidden, standing };
+  return { refusal, rules, keys, amounts, reads, allowed, visible: !hidden && !likeHidden, standing };
 }
 
 function resembles(prepared: PreparedPolicy, tool: string, folded: string): boolean {

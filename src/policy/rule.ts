@@ -29,6 +29,8 @@ export type PreparedRule = {
   readonly number: number;
   readonly ref: RuleRef;
   readonly onDeny: string | undefined;
+  /** The arguments that it reads. */
+  readonly paths: readonly (readonly string[])[];
   /** Judges all conditions. Writes each one's number, from 1, into `cursor[1]` before it. */
   readonly judge: (args: JsonObject, cursor: Int32Array | undefined) => Denial | null;
   /** Judges the amount, where an argument holds it. */
@@ -54,13 +56,15 @@ export function prepareRule(
   const source = { rule: ref, ...(rule.onDeny === undefined ? {} : { onDeny: rule.onDeny }) };
   if (rule.action === 'deny') {
     const denial = deny('rule_denied', 'it denies every call of this tool');
-    const nothing = { judgeAmount: null, reads: [], ownReads: [], reserve: () => null };
+    const nothing = { paths: [], judgeAmount: null, reads: [], ownReads: [], reserve: () => null };
     return { ...shared, ...nothing, judge: () => denial };
   }
   const steps: Step[] = [];
   const reads: Obligation[] = [];
+  const paths: (readonly string[])[] = [];
   for (const condition of rule.conditions) {
     if (condition.on === 'args') {
+      paths.push(condition.path);
       steps.push(argumentStep(prepareCondition(condition, compileRegex), deny));
       continue;
     }
@@ -71,8 +75,10 @@ export function prepareRule(
     steps.push(test === 'never' ? () => denial : () => null);
   }
   const { limit } = rule;
+  if (limit?.amount.kind === 'argument') paths.push(limit.amount.path);
   return {
     ...shared,
+    paths,
     judge: (args, cursor) => {
       for (let i = 0; i < steps.length; i++) {
         if (cursor !== undefined) cursor[1] = i + 1;
@@ -175,6 +181,12 @@ function amountFrom(args: JsonObject, path: readonly string[]): DecimalText {
   if (value === undefined || !isNumber(value))
     throw new TypeError('an amount was not judged before it was taken');
   return toDecimal(value).toString();
+}
+
+/** What stands against a call that spells the argument at `path` otherwise than the rules that read it. */
+export function misspeltDenial(path: readonly string[]): Denial {
+  const message = `an argument is spelt almost like ${argumentName(path)}, which a rule reads: some servers take the one for the other, so spell it exactly like that, and give it once`;
+  return { reason: 'invalid_argument', message };
 }
 
 function argumentName(path: readonly string[]): string {

@@ -61,6 +61,12 @@ const HOSTILE: readonly (readonly [string, string | Buffer])[] = [
     '{"jsonrpc":"2.0","id":"h","method":"ping","Method":"tools/call","params":{"name":"secret"}}',
   ],
   ['METHOD alone', '{"jsonrpc":"2.0","id":"h","METHOD":"tools/call","params":{"name":"secret"}}'],
+  // arguments that a server may read whatever their case
+  ['Amount beside a ruled amount', call('{"name":"pay","arguments":{"amount":1,"Amount":999}}')],
+  [
+    'a ruled amount with a zero-width mark',
+    call('{"name":"pay","arguments":{"amount":1,"amoun\u200bt":999}}'),
+  ],
   // encodings
   ['a byte order mark', bytes([0xef, 0xbb, 0xbf], call('{"name":"echo"}'))],
   ['UTF-16', Buffer.from(call('{"name":"echo"}'), 'utf16le')],
