@@ -3,10 +3,10 @@
  * server's own list can vouch for. The agent sees nothing of it. Asked at most once until the server says that its
  * list changed, page after page, within a deadline; calls that need the answer wait for it.
  */
+import { randomUUID } from 'node:crypto';
 import type { RequestId, ServerReading } from '../decision/verdict.ts';
 
 export type ServerNamesParts = {
-  readonly newId: () => string;
   /** Sends a request to the server. */
   readonly send: (bytes: Buffer) => void;
   /** Told of the visible names of each page. */
@@ -68,7 +68,8 @@ export class ServerNames {
   }
 
   #ask(cursor: string | undefined): void {
-    this.#id = JSON.stringify(`portcullis-${this.#parts.newId()}`);
+    // INVARIANT: nobody can guess it. An agent that used it too could take the list's answer for that of its own call.
+    this.#id = JSON.stringify(`portcullis-${randomUUID()}`);
     const meta = this.#stateless
       ? {
           _meta: {

@@ -135,7 +135,6 @@ export class Session {
     this.#gate = createGate(options.gate, options.policy);
     this.#now = parts.clock();
     this.#serverNames = new ServerNames({
-      newId: options.gate.newId,
       send: (bytes) => {
         this.#upstream?.send(bytes);
         this.#settleSoon();

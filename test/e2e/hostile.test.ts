@@ -254,6 +254,27 @@ describe('hostile input', () => {
     assert.equal(peer.seen.filter(({ message }) => message.id === 77 || message.id === null).length, 1);
   });
 
+  test('our own request to the server carries an id that the agent cannot know beforehand', async (t) => {
+    const { peer, scratch } = await start(t, {
+      policy: 'version: "1"\ntools: {deny: {rules: [{name: r, action: deny}]}}\n',
+      recording,
+    });
+    const denial = JSON.stringify(await peer.call('deny'));
+    const [, prefix, count] = /decision (\w+)-(\d+)\)/.exec(denial) ?? [];
+    assert.ok(prefix);
+    // Each of these takes one of our numbers itself, so the first of them names the next one free.
+    for (let i = 1; i <= 20; i++) {
+      const id = `portcullis-${prefix}-${Number(count) + 20 + i}`;
+      peer.send({ id, method: 'tools/call', params: { name: 'never' } });
+    }
+    // A name that only the server's own list could vouch for makes us ask for that list.
+    await peer.call('a/b');
+    const ids = scratch.recorded().map((line) => (JSON.parse(line) as Message).id);
+    const asked = ids.filter((id) => id !== undefined);
+    assert.ok(scratch.recorded().some((line) => line.includes('tools/list')));
+    assert.equal(new Set(asked).size, asked.length, 'two requests reached the server under one id');
+  });
+
   test('a message without a line feed at the end of the input is not half a call', async (t) => {
     const { peer, scratch } = await start(t, { policy: POLICY, recording });
     peer.write('{"jsonrpc":"2.0","id":"h","method":"tools/call","params":{"name":"echo"');
