@@ -1,6 +1,9 @@
 /** The operational log: pino on stderr, JSON lines for machines, short lines for a terminal. */
+import type { Writable } from 'node:stream';
 import pino from 'pino';
 import type { LogLevel } from '../config/run-options.ts';
+
+export type LogStream = Writable & { readonly isTTY?: boolean };
 
 const COLOURS: Readonly<Record<string, string>> = {
   warn: '\u001b[33m',
@@ -8,12 +11,10 @@ const COLOURS: Readonly<Record<string, string>> = {
   info: '\u001b[36m',
 };
 
-/** Synchronous, so that nothing is lost when the process ends. */
-export function createLogger(
-  level: LogLevel,
-  stderr: NodeJS.WriteStream & { fd: 2 },
-  colour: boolean,
-): pino.Logger {
+/** Longest backlog of a reader that does not keep up. */
+const MAX_UNREAD_BYTES = 256 << 10;
+
+export function createLogger(level: LogLevel, stderr: LogStream, colour: boolean): pino.Logger {
   const options: pino.LoggerOptions = {
     name: 'portcullis',
     level,
@@ -21,9 +22,31 @@ export function createLogger(
     formatters: { level: (label) => ({ level: label }) },
     redact: { paths: ['env', '*.env', 'arguments', '*.arguments'], remove: true },
   };
-  if (!stderr.isTTY) return pino(options, pino.destination({ fd: stderr.fd, sync: true }));
-  return pino(options, { write: (line: string) => void stderr.write(forTerminal(line, colour)) });
+  const write = patientWriter(stderr);
+  if (stderr.isTTY !== true) return pino(options, { write });
+  return pino(options, { write: (line: string) => write(forTerminal(line, colour)) });
 }
+
+/**
+ * Writes at once where there is room, and waits for nobody: a host that does not read the log must not hold up the
+ * gate, whatever the agent or the server gives it to write. Lines beyond the backlog are dropped, and counted.
+ */
+function patientWriter(stderr: LogStream): (line: string) => void {
+  let dropped = 0;
+  // A log that nobody reads any more is no reason to stop judging.
+  stderr.on('error', () => {});
+  return (line) => {
+    if (stderr.writableLength > MAX_UNREAD_BYTES) {
+      dropped += 1;
+      return;
+    }
+    const note = dropped === 0 ? '' : `${JSON.stringify({ level: 'warn', dropped, msg: DROPPED })}\n`;
+    dropped = 0;
+    stderr.write(note + line);
+  };
+}
+
+const DROPPED = 'lines of this log were dropped here, since its reader did not keep up';
 
 function forTerminal(line: string, colour: boolean): string {
   const {

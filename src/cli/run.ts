@@ -1,4 +1,5 @@
 /** `portcullis run`: hands the process's streams and signals to the daemon room, and prints what it reports. */
+import { Socket } from 'node:net';
 import type { RunOptions } from '../config/run-options.ts';
 import { runProxy } from '../daemon/run.ts';
 import { printFaults } from './faults.ts';
@@ -26,6 +27,8 @@ export async function run(options: RunOptions, io: CommandIo): Promise<number> {
     const code = await runProxy(options, {
       stdin: process.stdin,
       stdout: process.stdout,
+      // A file or a terminal takes what comes; a pipe may have a reader that does not.
+      ...(io.stderr instanceof Socket && !io.stderr.isTTY ? { stderr: io.stderr } : {}),
       logger,
       stop: stop.signal,
       halt: halt.signal,

@@ -34,6 +34,8 @@ export type Logger = {
 export type RunParts = {
   readonly stdin: Readable;
   readonly stdout: Writable;
+  /** Where the upstream's stderr is copied to; left out, the upstream writes to ours itself. */
+  readonly stderr?: Writable;
   readonly logger: Logger;
   /** Aborts on the first SIGTERM or SIGINT: drain, then stop. */
   readonly stop: AbortSignal;
@@ -154,7 +156,12 @@ async function serve(options: RunOptions, parts: RunParts, rooms: Rooms): Promis
   let stopping = false;
   let upstreamEnded: string | undefined;
   const upstreamClosed = deferred<void>();
-  const spawned = spawnUpstream({ command: options.command, args: options.args }, options.maxMessageBytes, {
+  const command = {
+    command: options.command,
+    args: options.args,
+    ...(parts.stderr === undefined ? {} : { stderr: parts.stderr }),
+  };
+  const spawned = spawnUpstream(command, options.maxMessageBytes, {
     message: (bytes) => {
       spoke = true;
       session?.serverMessage(bytes);

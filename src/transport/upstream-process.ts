@@ -1,8 +1,9 @@
 /**
  * An upstream MCP server as a child process of its own: started, spoken to over its stdin and stdout, and stopped
- * with everything it started. Its stderr goes to ours.
+ * with everything it started. Its stderr goes where it is told to, by default to ours.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
 import type { Channel, ChannelSink } from './channel.ts';
 import { streamChannel } from './stream-channel.ts';
 
@@ -11,6 +12,11 @@ export type UpstreamCommand = {
   readonly args: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
+  /**
+   * Where its stderr is copied to. Left out, it has ours: a start makes the file behind that wait for its reader, so
+   * a pipe that this process itself writes to is better copied to.
+   */
+  readonly stderr?: Writable;
 };
 
 export type UpstreamProcess = {
@@ -33,14 +39,14 @@ export type SpawnOutcome =
 
 /** Starts the command. A command that cannot be started is an outcome, not an exception. */
 export function spawnUpstream(
-  { command, args, env, cwd }: UpstreamCommand,
+  { command, args, env, cwd, stderr }: UpstreamCommand,
   maxBytes: number,
   sink: ChannelSink,
 ): Promise<SpawnOutcome> {
   let child: ChildProcess;
   try {
     child = spawn(command, [...args], {
-      stdio: ['pipe', 'pipe', 'inherit'],
+      stdio: ['pipe', 'pipe', stderr === undefined ? 'inherit' : 'pipe'],
       // A group of its own, so that what the command starts (npx starts a shell, which starts the server) stops with it.
       detached: true,
       env: env ?? process.env,
@@ -53,7 +59,10 @@ export function spawnUpstream(
     child.once('error', (error: NodeJS.ErrnoException) =>
       resolve({ ok: false, detail: startFailure(command, error) }),
     );
-    child.once('spawn', () => resolve({ ok: true, upstream: join(child, maxBytes, sink) }));
+    child.once('spawn', () => {
+      if (stderr !== undefined) copy(child.stderr, stderr);
+      resolve({ ok: true, upstream: join(child, maxBytes, sink) });
+    });
   });
 }
 
@@ -61,6 +70,23 @@ function startFailure(command: string, error: NodeJS.ErrnoException): string {
   if (error.code === 'ENOENT') return `the command ${JSON.stringify(command)} was not found`;
   if (error.code === 'EACCES') return `the command ${JSON.stringify(command)} may not be executed`;
   return error.message;
+}
+
+/** As fast as it is taken; once nobody takes it, it is read and forgotten, so that it does not hold up the process. */
+function copy(from: Readable | null, to: Writable): void {
+  if (from === null) return;
+  from.on('error', () => {});
+  from.pipe(to, { end: false });
+  const forget = (): void => {
+    from.unpipe(to);
+    from.resume();
+  };
+  to.once('error', forget);
+  to.once('close', forget);
+  from.once('close', () => {
+    to.off('error', forget);
+    to.off('close', forget);
+  });
 }
 
 function join(child: ChildProcess, maxBytes: number, sink: ChannelSink): UpstreamProcess {
@@ -95,7 +121,7 @@ function join(child: ChildProcess, maxBytes: number, sink: ChannelSink): Upstrea
     },
   });
   void gone.then((how) => {
-    if (child.stdout?.closed) close(how);
+    if (child.stdout?.closed && child.stderr?.closed !== false) close(how);
     child.once('close', () => close(how));
     // A stream that something else holds open never ends.
     setTimeout(() => close(how), EXIT_WAIT_MS).unref();

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
+import { PassThrough } from 'node:stream';
 import { describe, test } from 'node:test';
 import type { ChannelSink } from '../../src/transport/channel.ts';
 import { spawnUpstream, type UpstreamProcess } from '../../src/transport/upstream-process.ts';
@@ -67,6 +68,19 @@ async function untilDead(pid: number): Promise<void> {
 }
 
 describe('an upstream process', () => {
+  test('has its last words copied before it is said to be gone', async () => {
+    const { sink, heard } = listener();
+    const stderr = new PassThrough();
+    const script =
+      'process.stderr.write("first words"); process.stderr.write("x".repeat(9000) + "last words")';
+    const command = { command: process.execPath, args: ['-e', script], stderr };
+    const outcome = await spawnUpstream(command, 1 << 20, sink);
+    if (!outcome.ok) throw new Error(outcome.detail);
+    outcome.upstream.channel.resume();
+    await heard.closed;
+    assert.match(String(stderr.read()), /^first wordsx{9000}last words$/);
+  });
+
   test('that cannot be found is an outcome with the reason', async () => {
     const outcome = await spawnUpstream({ command: 'no-such-command-here', args: [] }, 1024, listener().sink);
     assert.equal(outcome.ok, false);
