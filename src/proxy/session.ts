@@ -113,6 +113,8 @@ export class Session {
   readonly #serverBytes = new SeqTable<Buffer>();
   #jobs = 0;
   #jobBytes = 0;
+  /** In all, of the server's messages that are held. */
+  #serverHeldBytes = 0;
   #agentPaused = true;
   #upstreamPaused = true;
 
@@ -168,6 +170,7 @@ export class Session {
     this.#beginBurst();
     const sseq = ++this.#sseq;
     this.#serverBytes.add(sseq, bytes);
+    this.#serverHeldBytes += bytes.length;
     this.#apply({ type: 'server_message', sseq });
   }
 
@@ -265,13 +268,13 @@ export class Session {
       case 'read_server':
         return this.#readServer(effect.sseq, effect.policy);
       case 'relay': {
-        const bytes = this.#serverBytes.take(effect.sseq);
+        const bytes = this.#takeServer(effect.sseq);
         if (bytes === undefined) return;
         this.#agent?.send(effect.listing === undefined ? bytes : applyCuts(bytes, effect.listing));
         return this.#settleSoon();
       }
       case 'discard':
-        this.#serverBytes.take(effect.sseq);
+        this.#takeServer(effect.sseq);
         if (this.#ownAnswers.delete(effect.sseq)) return;
         return this.#parts.note('warn', `a message of the upstream server was not passed on: ${effect.why}`);
       case 'cancel_upstream':
@@ -283,6 +286,12 @@ export class Session {
         this.#whenDrained?.();
         return;
     }
+  }
+
+  #takeServer(sseq: number): Buffer | undefined {
+    const bytes = this.#serverBytes.take(sseq);
+    this.#serverHeldBytes -= bytes?.length ?? 0;
+    return bytes;
   }
 
   #evaluate(seq: number, kind: 'judge' | 'read', policy: number): void {
@@ -483,8 +492,8 @@ export class Session {
     }
     const unread = this.#serverBytes.size;
     const pauseUpstream = this.#upstreamPaused
-      ? agent.buffered > BUFFER_LOW_BYTES || unread > JOBS_LOW
-      : agent.buffered > BUFFER_HIGH_BYTES || unread > JOBS_HIGH;
+      ? agent.buffered > BUFFER_LOW_BYTES || unread > JOBS_LOW || this.#serverHeldBytes > JOB_BYTES_LOW
+      : agent.buffered > BUFFER_HIGH_BYTES || unread > JOBS_HIGH || this.#serverHeldBytes > JOB_BYTES_HIGH;
     if (pauseUpstream !== this.#upstreamPaused) {
       this.#upstreamPaused = pauseUpstream;
       if (pauseUpstream) upstream.pause();
