@@ -34,8 +34,9 @@ export function createJudge(): LaneJudge {
       if (kind === 'server') return readServer(bytes, loaded(handle).policy);
       const reading = readAgentMessage(bytes, {});
       if (reading.kind !== 'call') return reading;
-      // Only to know whom to answer, after the policy went: nothing is forwarded for it.
-      if (kind === 'read' && handle === 0) return verdictOn(reading, !isSpecifiedName(reading.tool));
+      // To know whom to answer, after the policy went.
+      // FAIL-CLOSED: nothing says that it is no look-alike, which no fail mode lets through: the server's list has to.
+      if (kind === 'read' && handle === 0) return verdictOn(reading, true);
       return judgeCall(reading, kind, loaded(handle), isSuspect, cursor);
     },
   };
