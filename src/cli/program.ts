@@ -7,6 +7,7 @@ import {
   type Fault,
   LOG_LEVELS,
   type LogLevel,
+  MAX_LANES,
   RUN_DEFAULTS,
   type RunOptions,
 } from '../config/run-options.ts';
@@ -70,7 +71,11 @@ export function createProgram(io: CommandIo): Command {
         .choices(LOG_LEVELS)
         .default(RUN_DEFAULTS.logLevel),
     )
-    .option('--server-name <name>', "the server's name in logs and limits (default: the policy file's name)")
+    .option(
+      '--server-name <name>',
+      "the server's name in logs and limits (default: the policy file's name)",
+      notEmpty,
+    )
     .option('--dry-run', 'judge and log, but forward every well-formed call')
     .addOption(
       new Option(
@@ -101,7 +106,7 @@ export function createProgram(io: CommandIo): Command {
       RUN_DEFAULTS.upstreamTimeoutMs,
     )
     .option('--max-message-bytes <n>', 'longest message, either way', positive, RUN_DEFAULTS.maxMessageBytes)
-    .option('--lanes <n>', 'evaluator workers (default: one less than the processors, at most 4)', positive)
+    .option('--lanes <n>', 'evaluator workers (default: one less than the processors, at most 4)', lanes)
     .addHelpText(
       'after',
       `
@@ -186,6 +191,17 @@ function positive(text: string): number {
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < 1)
     throw new InvalidArgumentError('Expected a whole number from 1.');
   return value;
+}
+
+function lanes(text: string): number {
+  const value = positive(text);
+  if (value > MAX_LANES) throw new InvalidArgumentError(`Expected a whole number from 1 to ${MAX_LANES}.`);
+  return value;
+}
+
+function notEmpty(text: string): string {
+  if (text.trim() === '') throw new InvalidArgumentError('Expected a name.');
+  return text;
 }
 
 function parseInjection(

@@ -38,3 +38,6 @@ export const RUN_DEFAULTS = {
 
 /** Requests an upstream may owe one session at once. */
 export const MAX_PENDING_REQUESTS = 10_000;
+
+/** Each is a thread with its memory; more than processors help nobody. */
+export const MAX_LANES = 64;

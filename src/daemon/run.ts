@@ -4,11 +4,11 @@
  * unanswered call behind. It is handed its streams and its stop signals; only `cli/` touches the process.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { type OpenDecisionLog, type OpenedLog, openDecisionLog } from '../audit/log.ts';
 import { EXIT } from '../config/exit-codes.ts';
+import { makeFolder } from '../config/make-folder.ts';
 import { MAX_PENDING_REQUESTS, type RunOptions } from '../config/run-options.ts';
 import { lazyCounters } from '../counters/lazy.ts';
 import { openLmdbCounters } from '../counters/lmdb.ts';
@@ -111,7 +111,7 @@ function announce(options: RunOptions, logger: Logger): void {
 
 function openLog(options: RunOptions): OpenedLog {
   try {
-    mkdirSync(dirname(options.logFile), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(options.logFile));
   } catch (error) {
     return { ok: false, detail: error instanceof Error ? error.message : String(error) };
   }
@@ -122,9 +122,15 @@ function openCounters(options: RunOptions, logger: Logger): Counters & { close()
   const note = (message: string): void => logger.warn({}, message);
   const server = options.serverName;
   if (options.state === 'memory') return createMemoryCounters({ server, now: Date.now });
-  return lazyCounters(() =>
-    openLmdbCounters({ dir: join(options.stateDir, 'counters'), server, now: Date.now, note }),
-  );
+  const dir = join(options.stateDir, 'counters');
+  return lazyCounters(() => {
+    try {
+      makeFolder(dir);
+    } catch (error) {
+      return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+    }
+    return openLmdbCounters({ dir, server, now: Date.now, note });
+  });
 }
 
 type Rooms = {

@@ -67,6 +67,28 @@ describe('the process', () => {
     assert.equal(existsSync(scratch.recordFile), false);
   });
 
+  test('a state folder that cannot be made ends it with 78, and the upstream is never started', async (t) => {
+    const scratch = new Scratch(t);
+    scratch.writePolicy(POLICY);
+    const upstream = server.recording('--record', scratch.recordFile);
+    // In the first nothing can be made, and the system says so in a way that is easily taken for a missing parent.
+    for (const folder of ['/proc/portcullis', join(scratch.policyFile, 'folder')]) {
+      const own = ['run', '-c', scratch.policyFile, '--state-dir', folder];
+      const peer = new Peer([NODE, MAIN, ...own, '--', ...upstream]);
+      t.after(() => peer.child.kill('SIGKILL'));
+      assert.equal((await peer.exit()).code, 78, folder);
+      assert.match(peer.stderr, /the decision log cannot be opened/);
+    }
+    assert.equal(existsSync(scratch.recordFile), false, 'the upstream was started');
+  });
+
+  test('limits whose folder cannot be made deny, and nothing else does', async (t) => {
+    const policy = 'version: "1"\ntools:\n  t:\n    rules: [{name: three, rate_limit: 3/day}]\n';
+    const { peer } = await start(t, { policy, flags: ['--state-dir', '/proc/portcullis'] });
+    assertDenied(await peer.call('t'), 'state_unavailable');
+    assertAllowed(await peer.call('echo'), 'ok echo');
+  });
+
   test('without a worker that can judge it ends with 70, and the upstream is never started', async (t) => {
     const scratch = new Scratch(t);
     scratch.writePolicy(POLICY);
@@ -103,6 +125,9 @@ describe('the process', () => {
       scratch.command(upstream, ['--inject', 'echo=explode']),
       scratch.command(upstream, ['--fail-mode', 'ajar']),
       scratch.command(upstream, ['--log-level', 'loud']),
+      scratch.command(upstream, ['--lanes', '0']),
+      scratch.command(upstream, ['--lanes', '65']),
+      scratch.command(upstream, ['--server-name', '']),
       [NODE, MAIN, 'validate'],
     ];
     for (const command of wrong) {
