@@ -6,8 +6,9 @@ import type { ServerReading, Verdict } from '../src/decision/verdict.ts';
 import type { JobKind } from '../src/gate/ports.ts';
 import { type AgentCall, readAgentMessage } from '../src/mcp/read-agent-message.ts';
 import { readServerMessage } from '../src/mcp/read-server-message.ts';
+import type { Engines } from '../src/policy/engines.ts';
 import { evaluate, isVisible, nameStanding, type PreparedPolicy, prepare } from '../src/policy/evaluate.ts';
-import type { Program } from '../src/policy/program.ts';
+import { holdsExpressions, type Program } from '../src/policy/program.ts';
 import { compileRegex } from '../src/policy/regex.ts';
 import { isSpecifiedName } from '../src/policy/tool-name.ts';
 import { type Injection, type Injections, REHEARSES_OUT_OF_MEMORY } from '../src/pool/wire.ts';
@@ -24,10 +25,14 @@ export function createJudge(): LaneJudge {
     return found;
   };
   return {
-    load(handle: number, program: unknown, injections: Injections) {
+    async load(handle: number, given: unknown, injections: Injections) {
       // INVARIANT: only programs that the policy room compiled are loaded.
-      const policy = prepare(program as Program, compileRegex);
-      policies.set(handle, { policy, injections: new Map(Object.entries(injections)) });
+      const program = given as Program;
+      const engines = await enginesFor(program);
+      policies.set(handle, {
+        policy: prepare(program, engines),
+        injections: new Map(Object.entries(injections)),
+      });
     },
     unload: (handle) => void policies.delete(handle),
     judge(kind: JobKind, bytes: Uint8Array, handle: number, isSuspect: IsSuspect, cursor: Int32Array) {
@@ -40,6 +45,13 @@ export function createJudge(): LaneJudge {
       return judgeCall(reading, kind, loaded(handle), isSuspect, cursor);
     },
   };
+}
+
+/** What this policy needs and no more: an engine costs each lane some megabytes. */
+async function enginesFor(program: Program): Promise<Engines> {
+  if (!holdsExpressions(program)) return { compileRegex };
+  const { prepareExpression } = await import('../src/policy/cel/expression.ts');
+  return { compileRegex, compileExpression: prepareExpression };
 }
 
 function readServer(bytes: Uint8Array, policy: PreparedPolicy): ServerReading {

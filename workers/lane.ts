@@ -3,6 +3,6 @@ import type { LaneTask } from '../src/pool/wire.ts';
 import { createJudge } from './judge.ts';
 import { serveLane } from './serve-lane.ts';
 
-export default function lane(task: LaneTask): void {
-  serveLane(task, createJudge());
+export default function lane(task: LaneTask): Promise<void> {
+  return serveLane(task, createJudge());
 }

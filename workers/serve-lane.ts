@@ -29,8 +29,8 @@ import {
 export type IsSuspect = (tool: string) => boolean;
 
 export type LaneJudge = {
-  /** @throws where the program cannot be compiled. */
-  load(handle: number, program: unknown, injections: Injections): void;
+  /** Throws, or rejects, where the program cannot be compiled. */
+  load(handle: number, program: unknown, injections: Injections): void | Promise<void>;
   unload(handle: number): void;
   /**
    * `bytes` belong to the caller again once this returns. `cursor` takes the rule and condition being judged. A call
@@ -49,7 +49,7 @@ export type LaneJudge = {
 const ANNOUNCE_EVERY = 16;
 const ANNOUNCE_AFTER_US = 100;
 
-export function serveLane(task: LaneTask, judge: LaneJudge): void {
+export async function serveLane(task: LaneTask, judge: LaneJudge): Promise<void> {
   const cells = new Int32Array(task.cells);
   const bell = new Int32Array(task.bell);
   const trust = new Trust(task.trust);
@@ -58,6 +58,8 @@ export function serveLane(task: LaneTask, judge: LaneJudge): void {
   const requests = new RequestReader(task.requests, cells);
   const responses = new ResponseWriter(task.responses, cells);
   const large = new Map<number, Uint8Array>();
+  /** Policies to load and to let go, in order: between two requests, since what they need may have to be imported. */
+  let waiting: (ToWorker & { readonly type: 'load' | 'unload' })[] = [];
   let suspects = new Map<number, ReadonlySet<string>>();
   /** Rulings told in full before. The judge gives the same ruling on many calls of a tool, and calls differ in their ids alone. */
   const numbered = new Map<Ruling, number>();
@@ -75,30 +77,38 @@ export function serveLane(task: LaneTask, judge: LaneJudge): void {
     Atomics.notify(bell, 0);
   };
 
+  const load = async (message: ToWorker & { readonly type: 'load' }): Promise<void> => {
+    const { handle } = message;
+    Atomics.store(cells, CELL.loading, handle);
+    Atomics.store(cells, CELL.phase, PHASE.loading);
+    // Numbers begin anew: rulings of a policy that went are not kept for ever.
+    numbered.clear();
+    try {
+      await judge.load(handle, message.program, message.injections);
+      post({ type: 'loaded', handle });
+    } catch (error) {
+      // FAIL-CLOSED: a policy that one lane cannot compile is in force in none.
+      const detail = error instanceof Error ? error.message : 'it threw no Error';
+      post({ type: 'load_failed', handle, detail });
+    }
+    Atomics.store(cells, CELL.phase, PHASE.idle);
+  };
+
+  const change = async (): Promise<void> => {
+    const changes = waiting;
+    waiting = [];
+    for (const message of changes) {
+      if (message.type === 'load') await load(message);
+      else judge.unload(message.handle);
+    }
+  };
+
   const obey = (message: ToWorker): void => {
     switch (message.type) {
-      case 'load': {
-        const { handle } = message;
-        Atomics.store(cells, CELL.loading, handle);
-        Atomics.store(cells, CELL.phase, PHASE.loading);
-        // Numbers begin anew: rulings of a policy that went are not kept for ever.
-        numbered.clear();
-        try {
-          judge.load(handle, message.program, message.injections);
-          post({ type: 'loaded', handle });
-        } catch (error) {
-          // FAIL-CLOSED: a policy that one lane cannot compile is in force in none.
-          post({
-            type: 'load_failed',
-            handle,
-            detail: error instanceof Error ? error.message : 'it threw no Error',
-          });
-        }
-        Atomics.store(cells, CELL.phase, PHASE.idle);
-        return;
-      }
+      case 'load':
       case 'unload':
-        return judge.unload(message.handle);
+        waiting.push(message);
+        return;
       case 'suspects':
         suspects = new Map(message.suspects.map(([session, tools]) => [session, new Set(tools)]));
         return;
@@ -208,6 +218,10 @@ export function serveLane(task: LaneTask, judge: LaneJudge): void {
   for (;;) {
     const wake = Atomics.load(cells, CELL.wake);
     drainControl();
+    if (waiting.length > 0) {
+      await change();
+      continue;
+    }
     const seq = requests.peek();
     if (seq === 0) {
       announce();

@@ -10,14 +10,20 @@
 import type { Obligation, RuleRef } from '../decision/obligation.ts';
 import type { JsonObject } from '../decision/value.ts';
 import type { Ruling } from '../decision/verdict.ts';
-import type { CompileRegex } from './condition.ts';
+import type { Engines } from './engines.ts';
+import { type CallContext, contextOf, type Facts, NO_FACTS } from './facts.ts';
 import { compileGlob, type Glob, isGlob } from './glob.ts';
 import type { Program } from './program.ts';
 import { denialOf, misspeltDenial, type PreparedRule, prepareRule } from './rule.ts';
 import { misspelt, type RuledKeys, ruledKeys } from './spelling.ts';
 import { foldName, isToolName, MAX_NAME_LENGTH } from './tool-name.ts';
 
-export type Call = { readonly tool: string; readonly args: JsonObject };
+export type Call = {
+  readonly tool: string;
+  readonly args: JsonObject;
+  /** Without them expressions see {@link NO_FACTS}. */
+  readonly facts?: Facts;
+};
 
 /**
  * `named`: exactly a name that the policy rules or hides. `look_alike`: not one, but folding makes it one, or makes a
@@ -33,6 +39,11 @@ type Plan = {
   readonly keys: RuledKeys | null;
   /** The rules whose amounts depend on the arguments. */
   readonly amounts: readonly PreparedRule[];
+  /** Some rule may not apply: what an allowed call takes on depends on which do. */
+  readonly conditional: boolean;
+  readonly needsContext: boolean;
+  /** Conditional plans: rulings that were given before, by the rules that applied (a bit each). */
+  readonly allowedBy: Map<number, Ruling>;
   /** The reads of every allowed call. */
   readonly reads: readonly Obligation[];
   /** The ruling of every allowed call, where no amount depends on the arguments. Frozen: a lane tells it in full only once. */
@@ -61,15 +72,15 @@ const MAX_PLANS = 2_000;
 const WILDCARD = '*';
 const NO_ARGUMENTS: JsonObject = {};
 
-/** @throws where a pattern does not compile or the program is not one that the reader made. */
-export function prepare(program: Program, compileRegex: CompileRegex): PreparedPolicy {
+/** @throws where something does not compile or the program is not one that the reader made. */
+export function prepare(program: Program, engines: Engines): PreparedPolicy {
   const rulesByName = new Map<string, readonly PreparedRule[]>();
   const globs: RuleGlob[] = [];
   let wildcard: readonly PreparedRule[] = [];
   let number = 0;
   for (const tool of program.tools) {
     const rules = tool.rules.map((rule, index) =>
-      prepareRule(rule, { tool: tool.key, rule: rule.name, index }, ++number, compileRegex),
+      prepareRule(rule, { tool: tool.key, rule: rule.name, index }, ++number, engines),
     );
     if (tool.key === WILDCARD) wildcard = rules;
     else if (isGlob(tool.key)) globs.push({ ...keyedGlob(tool.key), rules });
@@ -93,34 +104,74 @@ function keyedGlob(pattern: string): KeyedGlob {
   return { matches: compileGlob(pattern), folded: compileGlob(pattern, foldName) };
 }
 
-/** Before each rule its number goes into `cursor[0]`, before each condition the condition's into `cursor[1]`, both from 1. */
+/** Before each rule its number goes into `cursor[0]`, before each of its parts the part's into `cursor[1]`, both from 1. */
 export function evaluate(prepared: PreparedPolicy, call: Call, cursor?: Int32Array): Ruling {
   const plan = planFor(prepared, call.tool);
   if (plan.refusal !== null) return plan.refusal;
-  const { rules, amounts } = plan;
+  const { rules } = plan;
+  const context = plan.needsContext ? contextOf(call.tool, call.args, call.facts ?? NO_FACTS) : null;
+  const applied: PreparedRule[] | null = plan.conditional ? [] : null;
   let judging: PreparedRule | undefined;
   try {
     for (let i = 0; i < rules.length; i++) {
       judging = rules[i] as PreparedRule;
       mark(cursor, judging);
-      const denial = judging.judge(call.args, cursor);
-      if (denial !== null) return { effect: 'deny', denial, earlier: readsOf(rules.slice(0, i)) };
+      if (judging.applies !== null && !appliesTo(judging, context as CallContext, cursor)) continue;
+      const denial = judging.judge(call.args, context, cursor);
+      if (denial !== null) return { effect: 'deny', denial, earlier: readsOf(applied ?? rules.slice(0, i)) };
+      applied?.push(judging);
     }
     const doubt = plan.keys === null ? null : misspelt(call.args, plan.keys);
-    if (doubt !== null) return { effect: 'deny', denial: misspeltDenial(doubt), earlier: readsOf(rules) };
+    if (doubt !== null)
+      return { effect: 'deny', denial: misspeltDenial(doubt), earlier: readsOf(applied ?? rules) };
     if (plan.allowed !== null) return plan.allowed;
+    const amounts = applied === null ? plan.amounts : applied.filter((rule) => rule.judgeAmount !== null);
     for (let i = 0; i < amounts.length; i++) {
       judging = amounts[i] as PreparedRule;
       mark(cursor, judging);
       const denial = judging.judgeAmount?.(call.args) ?? null;
-      if (denial !== null) return { effect: 'deny', denial, earlier: readsOf(rules) };
+      if (denial !== null) return { effect: 'deny', denial, earlier: readsOf(applied ?? rules) };
     }
+    if (applied !== null) return allowedUnder(plan, applied, amounts.length === 0, call.args);
     return { effect: 'allow', obligations: [...plan.reads, ...reservesOf(rules, call.args)] };
   } catch {
     // FAIL-CLOSED: whatever went wrong while judging a rule denies, under a code apart from the rules' own.
     return failedAt(judging);
   }
 }
+
+function appliesTo(rule: PreparedRule, context: CallContext, cursor: Int32Array | undefined): boolean {
+  if (cursor !== undefined) cursor[1] = 1;
+  return rule.applies === null || rule.applies(context);
+}
+
+/** Where no amount depends on the arguments, the same rules give the same ruling, which is kept. */
+function allowedUnder(
+  plan: Plan,
+  applied: readonly PreparedRule[],
+  isFixed: boolean,
+  args: JsonObject,
+): Ruling {
+  const make = (): Ruling => ({
+    effect: 'allow',
+    obligations: [...sharedReads(applied), ...reservesOf(applied, args)],
+  });
+  if (!isFixed || plan.rules.length > MAX_MASKED_RULES) return make();
+  let mask = 0;
+  for (let i = 0, next = 0; i < plan.rules.length && next < applied.length; i++) {
+    if (plan.rules[i] !== applied[next]) continue;
+    mask |= 1 << i;
+    next += 1;
+  }
+  const known = plan.allowedBy.get(mask);
+  if (known !== undefined) return known;
+  const ruling = Object.freeze(make());
+  if (plan.allowedBy.size < MAX_KEPT_RULINGS) plan.allowedBy.set(mask, ruling);
+  return ruling;
+}
+
+const MAX_MASKED_RULES = 30;
+const MAX_KEPT_RULINGS = 64;
 
 function mark(cursor: Int32Array | undefined, rule: PreparedRule): void {
   if (cursor === undefined) return;
@@ -174,6 +225,9 @@ function makePlan(prepared: PreparedPolicy, tool: string): Plan {
       rules: [],
       keys: null,
       amounts: [],
+      conditional: false,
+      needsContext: false,
+      allowedBy: new Map(),
       reads: [],
       allowed: null,
       visible: false,
@@ -197,12 +251,25 @@ function makePlan(prepared: PreparedPolicy, tool: string): Plan {
     );
   const keys = ruledKeys(rules.flatMap((rule) => rule.paths));
   const amounts = rules.filter((rule) => rule.judgeAmount !== null);
-  // Without reads of other rules the reserves say all that own bounds can say.
-  const reads = rules.some((rule) => rule.reads.length > 0) ? readsOf(rules) : [];
-  const fixed = amounts.length === 0 ? [...reads, ...reservesOf(rules, NO_ARGUMENTS)] : null;
+  const conditional = rules.some((rule) => rule.applies !== null);
+  const needsContext = rules.some((rule) => rule.needsContext);
+  const reads = sharedReads(rules);
+  const fixed = !conditional && amounts.length === 0 ? [...reads, ...reservesOf(rules, NO_ARGUMENTS)] : null;
   const allowed: Ruling | null =
     fixed === null ? null : Object.freeze<Ruling>({ effect: 'allow', obligations: fixed });
-  return { refusal, rules, keys, amounts, reads, allowed, visible: !hidden && !likeHidden, standing };
+  return {
+    refusal,
+    rules,
+    keys,
+    amounts,
+    conditional,
+    needsContext,
+    allowedBy: new Map(),
+    reads,
+    allowed,
+    visible: !hidden && !likeHidden,
+    standing,
+  };
 }
 
 function resembles(prepared: PreparedPolicy, tool: string, folded: string): boolean {
@@ -218,6 +285,11 @@ function matchesOnlyFolded(globs: readonly KeyedGlob[], tool: string, folded: st
 
 function refuse(reason: 'tool_hidden' | 'tool_not_listed' | 'malformed_message', message: string): Ruling {
   return { effect: 'deny', denial: { reason, message }, earlier: [] };
+}
+
+/** Without reads of other rules the reserves say all that own bounds can say. */
+function sharedReads(rules: readonly PreparedRule[]): readonly Obligation[] {
+  return rules.some((rule) => rule.reads.length > 0) ? readsOf(rules) : [];
 }
 
 function readsOf(rules: readonly PreparedRule[]): readonly Obligation[] {

@@ -53,9 +53,18 @@ export type Limit = {
     | { readonly kind: 'argument'; readonly path: readonly string[] };
 };
 
+/** CEL, parsed and checked when the file was read; each lane parses it again. */
+export type Expression = string;
+
 export type Rule = {
   readonly name: string;
   readonly onDeny?: string;
+  /** The rule applies only to calls for which this is true. */
+  readonly when?: Expression;
+  /** Each must hold. */
+  readonly require?: readonly Expression[];
+  /** A check in JavaScript that must pass: its name in the program's bundle of checks. */
+  readonly check?: string;
 } & (
   | { readonly action: 'deny' }
   | {
@@ -64,6 +73,20 @@ export type Rule = {
       readonly limit?: Limit;
     }
 );
+
+/** What a rule is judged by, in that order: what `cursor[1]` counts, from 1. */
+export function partsOf(rule: Rule): string[] {
+  const conditions = rule.action === 'deny' ? [] : rule.conditions.map((_, i) => `condition ${i + 1}`);
+  const requirements = (rule.require ?? []).map((_, i, all) =>
+    all.length === 1 ? 'require' : `require ${i + 1}`,
+  );
+  return [
+    ...(rule.when === undefined ? [] : ['when']),
+    ...conditions,
+    ...requirements,
+    ...(rule.check === undefined ? [] : ['check']),
+  ];
+}
 
 export type ToolRules = {
   /** The key under `tools`: an exact name, a glob, or `*`. */
@@ -78,3 +101,9 @@ export type Program = {
   readonly hide: readonly string[];
   readonly tools: readonly ToolRules[];
 };
+
+export function holdsExpressions(program: Program): boolean {
+  return program.tools.some((tool) =>
+    tool.rules.some((rule) => rule.when !== undefined || rule.require !== undefined),
+  );
+}

@@ -8,7 +8,6 @@ import type { DenyReason } from '../decision/reason.ts';
 import { type JsonObject, kindOf } from '../decision/value.ts';
 import type { Denial } from '../decision/verdict.ts';
 import {
-  type CompileRegex,
   FAILS,
   HOLDS,
   kindWithArticle,
@@ -18,7 +17,9 @@ import {
   valueAt,
   WRONG_TYPE,
 } from './condition.ts';
-import type { CounterCondition, Limit, PolicyValue, Rule } from './program.ts';
+import type { Engines, Evaluable } from './engines.ts';
+import type { CallContext } from './facts.ts';
+import type { CounterCondition, Expression, Limit, PolicyValue, Rule } from './program.ts';
 import { clip, isNumber, toDecimal } from './values.ts';
 
 /** An amount beyond this is taken for a mistake or an attack. */
@@ -31,10 +32,18 @@ export type PreparedRule = {
   readonly onDeny: string | undefined;
   /** The arguments that it reads. */
   readonly paths: readonly (readonly string[])[];
-  /** Judges all conditions. Writes each one's number, from 1, into `cursor[1]` before it. */
-  readonly judge: (args: JsonObject, cursor: Int32Array | undefined) => Denial | null;
+  /** Whether it applies to the call; null: always. */
+  readonly applies: Evaluable | null;
+  /** Needs to know more of the call than its arguments. */
+  readonly needsContext: boolean;
+  /** Judges all parts but the amount. Writes each one's number, as `partsOf` counts them, into `cursor[1]` before it. */
+  readonly judge: (
+    args: JsonObject,
+    context: CallContext | null,
+    cursor: Int32Array | undefined,
+  ) => Denial | null;
   /** Judges the amount, where an argument holds it. */
-  readonly judgeAmount: Step | null;
+  readonly judgeAmount: ((args: JsonObject) => Denial | null) | null;
   /** The conditions on counters that other rules raise. */
   readonly reads: readonly Obligation[];
   /** The bounds on the counter this rule raises, as they stand before anything is added: a limit that is passed already. */
@@ -43,21 +52,19 @@ export type PreparedRule = {
   readonly reserve: (args: JsonObject) => Obligation | null;
 };
 
-type Step = (args: JsonObject) => Denial | null;
+type Step = (args: JsonObject, context: CallContext | null) => Denial | null;
 
-export function prepareRule(
-  rule: Rule,
-  ref: RuleRef,
-  number: number,
-  compileRegex: CompileRegex,
-): PreparedRule {
-  const deny = (reason: DenyReason, what: string): Denial => denialOf(rule, ref, reason, what);
-  const shared = { number, ref, onDeny: rule.onDeny };
+export function prepareRule(rule: Rule, ref: RuleRef, number: number, engines: Engines): PreparedRule {
+  const deny: MakeDenial = (reason, what) => denialOf(rule, ref, reason, what);
+  const applies = rule.when === undefined ? null : evaluable(rule.when, engines);
+  const shared = { number, ref, onDeny: rule.onDeny, applies };
   const source = { rule: ref, ...(rule.onDeny === undefined ? {} : { onDeny: rule.onDeny }) };
   if (rule.action === 'deny') {
-    const denial = deny('rule_denied', 'it denies every call of this tool');
+    const what =
+      applies === null ? 'it denies every call of this tool' : `it denies calls for which ${code(rule.when)}`;
+    const denial = deny('rule_denied', what);
     const nothing = { paths: [], judgeAmount: null, reads: [], ownReads: [], reserve: () => null };
-    return { ...shared, ...nothing, judge: () => denial };
+    return { ...shared, ...nothing, needsContext: applies !== null, judge: () => denial };
   }
   const steps: Step[] = [];
   const reads: Obligation[] = [];
@@ -65,7 +72,7 @@ export function prepareRule(
   for (const condition of rule.conditions) {
     if (condition.on === 'args') {
       paths.push(condition.path);
-      steps.push(argumentStep(prepareCondition(condition, compileRegex), deny));
+      steps.push(argumentStep(prepareCondition(condition, engines.compileRegex), deny));
       continue;
     }
     const test = counterTest(condition);
@@ -74,15 +81,19 @@ export function prepareRule(
     const denial = deny('rule_denied', `"${clip(name, 100)}" can never satisfy the condition`);
     steps.push(test === 'never' ? () => denial : () => null);
   }
+  for (const expression of rule.require ?? []) steps.push(requirementStep(expression, engines, deny));
+  if (rule.check !== undefined) steps.push(checkStep(rule.check, engines, deny));
+  const before = applies === null ? 1 : 2;
   const { limit } = rule;
   if (limit?.amount.kind === 'argument') paths.push(limit.amount.path);
   return {
     ...shared,
     paths,
-    judge: (args, cursor) => {
+    needsContext: applies !== null || rule.require !== undefined || rule.check !== undefined,
+    judge: (args, context, cursor) => {
       for (let i = 0; i < steps.length; i++) {
-        if (cursor !== undefined) cursor[1] = i + 1;
-        const denial = (steps[i] as Step)(args);
+        if (cursor !== undefined) cursor[1] = before + i;
+        const denial = (steps[i] as Step)(args, context);
         if (denial !== null) return denial;
       }
       return null;
@@ -99,6 +110,49 @@ export function prepareRule(
   };
 }
 
+/** FAIL-CLOSED: a policy whose expressions nobody can evaluate is not loaded. */
+function evaluable(expression: Expression, { compileExpression }: Engines): Evaluable {
+  if (compileExpression === undefined) throw new TypeError('nothing here evaluates expressions');
+  return compileExpression(expression);
+}
+
+function requirementStep(expression: Expression, engines: Engines, deny: MakeDenial): Step {
+  const holds = evaluable(expression, engines);
+  const denial = deny('rule_denied', `it must hold that ${code(expression)}`);
+  // INVARIANT: whatever throws here is a failed evaluation of this rule (evaluate.ts), never a requirement that held.
+  return (_args, context) => (holds(context as CallContext) === true ? null : denial);
+}
+
+const CHECK_FAULTS = {
+  error: 'evaluation_error',
+  timeout: 'evaluation_timeout',
+  out_of_memory: 'evaluation_out_of_memory',
+} as const satisfies Record<string, DenyReason>;
+
+function checkStep(name: string, { runCheck }: Engines, deny: MakeDenial): Step {
+  if (runCheck === undefined) throw new TypeError('nothing here runs checks');
+  return (_args, context) => {
+    const outcome = runCheck(name, context as CallContext);
+    switch (outcome.kind) {
+      case 'passed':
+        return null;
+      case 'denied':
+        return deny('rule_denied', clip(outcome.reason, MAX_REASON));
+      case 'fault':
+        return deny(CHECK_FAULTS[outcome.fault], `its check ${code(name)} failed: ${outcome.detail}`);
+    }
+  };
+}
+
+const MAX_SHOWN_SOURCE = 200;
+const MAX_REASON = 500;
+
+/** The policy's own text, as a message shows it. */
+function code(source: string | undefined): string {
+  return `\`${clip((source ?? '').replace(/\s+/g, ' ').trim(), MAX_SHOWN_SOURCE)}\``;
+}
+
+type MakeDenial = (reason: DenyReason, what: string) => Denial;
 type Source = { readonly rule: RuleRef; readonly onDeny?: string };
 
 function reserveOf(limit: Limit | undefined, source: Source): PreparedRule['reserve'] {
@@ -123,8 +177,6 @@ export function denialOf(
   return { reason, message, rule: ref, ...(rule.onDeny === undefined ? {} : { onDeny: rule.onDeny }) };
 }
 
-type MakeDenial = (reason: DenyReason, what: string) => Denial;
-
 function argumentStep(condition: PreparedCondition, deny: MakeDenial): Step {
   const { check, path, requirement, needed } = condition;
   const name = argumentName(path);
@@ -148,7 +200,7 @@ function argumentStep(condition: PreparedCondition, deny: MakeDenial): Step {
   };
 }
 
-function amountStep(path: readonly string[], deny: MakeDenial): Step {
+function amountStep(path: readonly string[], deny: MakeDenial): (args: JsonObject) => Denial | null {
   const name = argumentName(path);
   const missing = deny(
     'invalid_argument',

@@ -61,7 +61,7 @@ function run(one: Case): void {
   const faults = reading.ok ? '' : JSON.stringify(reading.diagnostics);
   assert.equal(reading.ok, one.valid, `${one.name}: ${faults}`);
   if (!reading.ok) return;
-  const prepared = prepare(reading.program, compileRegex);
+  const prepared = prepare(reading.program, { compileRegex });
   if (one.listTools !== undefined) {
     assert.deepEqual(
       one.listTools.upstream.filter((tool) => isVisible(prepared, tool)),

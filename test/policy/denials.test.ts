@@ -96,8 +96,10 @@ describe('an evaluation that breaks', () => {
 
   test('denies where a pattern throws while it matches', () => {
     const program = programOf(conditionPolicy('regex', '"a"'));
-    const policy = prepare(program, () => () => {
-      throw 'not even an error';
+    const policy = prepare(program, {
+      compileRegex: () => () => {
+        throw 'not even an error';
+      },
     });
     assert.equal(reasonOf(ask(policy, '{"x":"a"}')), 'evaluation_error');
   });
@@ -111,9 +113,11 @@ tools:
 `);
   const cursor = new Int32Array(2);
   let seen: number[] = [];
-  const policy = prepare(program, (pattern) => (text) => {
-    seen = [...cursor];
-    return compileRegex(pattern)(text);
+  const policy = prepare(program, {
+    compileRegex: (pattern) => (text) => {
+      seen = [...cursor];
+      return compileRegex(pattern)(text);
+    },
   });
   assert.equal(evaluate(policy, { tool: 't', args: { x: 'a' } }, cursor).effect, 'allow');
   assert.deepEqual(seen, [4, 2]);

@@ -14,7 +14,7 @@ export function programOf(text: string): Program {
 }
 
 export function policyOf(text: string): PreparedPolicy {
-  return prepare(programOf(text), compileRegex);
+  return prepare(programOf(text), { compileRegex });
 }
 
 /** A policy whose tool `t` has one rule, `r`, with one condition on `args.x`. */

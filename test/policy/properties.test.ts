@@ -85,7 +85,7 @@ const GOOD_RULES = [
 const BAD_RULES: [string, string][] = [
   ['{name: a, conditions: [{path: args.x, op: le, value: 5}]}', 'unknown_word'],
   ['{name: b, rate_limit: 3/hours}', 'bad_rate_limit'],
-  ['{name: c, action: deny, when: x}', 'unknown_field'],
+  ['{name: c, action: deny, wen: x}', 'unknown_field'],
   ['{name: d, conditions: [{path: x, op: eq, value: 5}]}', 'bad_path'],
   ['{name: e, conditions: [{path: args.x, op: regex, value: "("}]}', 'bad_regex'],
   ['{name: f}', 'rule_without_conditions'],
@@ -168,7 +168,7 @@ test('any call gets one ruling, a denial holds its rule\u2019s message, and no e
     fc.property(fc.array(anyRule, { maxLength: 4 }), anyArgs, (bodies, args) => {
       const cursor = new Int32Array(2);
       const program = programWith(bodies);
-      const ruling = evaluate(prepare(program, compileRegex), { tool: 't', args }, cursor);
+      const ruling = evaluate(prepare(program, { compileRegex }), { tool: 't', args }, cursor);
       if (ruling.effect === 'allow') {
         assert.ok(ruling.obligations.every((one) => one.kind === 'read' || !one.amount.startsWith('-')));
         return;
@@ -189,12 +189,12 @@ test('no order of the rules makes a denied call an allowed one', () => {
       fc.infiniteStream(fc.nat()),
       (bodies, args, random) => {
         const program = programWith(bodies);
-        const effect = evaluate(prepare(program, compileRegex), { tool: 't', args }).effect;
+        const effect = evaluate(prepare(program, { compileRegex }), { tool: 't', args }).effect;
         const shuffled: Rule[] = [];
         for (const rule of program.tools[0]?.rules ?? [])
           shuffled.splice((random.next().value ?? 0) % (shuffled.length + 1), 0, rule);
         const other = { ...program, tools: [{ key: 't', rules: shuffled }] };
-        assert.equal(evaluate(prepare(other, compileRegex), { tool: 't', args }).effect, effect);
+        assert.equal(evaluate(prepare(other, { compileRegex }), { tool: 't', args }).effect, effect);
       },
     ),
     { numRuns: 300 },
@@ -208,8 +208,8 @@ test('a program survives the structured clone to a thread with its digest and it
       const clone = structuredClone(program);
       assert.equal(digestOf(clone), digestOf(program));
       assert.deepEqual(
-        evaluate(prepare(clone, compileRegex), { tool: 't', args }),
-        evaluate(prepare(program, compileRegex), { tool: 't', args }),
+        evaluate(prepare(clone, { compileRegex }), { tool: 't', args }),
+        evaluate(prepare(program, { compileRegex }), { tool: 't', args }),
       );
     }),
     { numRuns: 100 },
@@ -217,7 +217,7 @@ test('a program survives the structured clone to a thread with its digest and it
 });
 
 test('any text can be asked about as a tool name', () => {
-  const policy = prepare(programWith(['action: deny']), compileRegex);
+  const policy = prepare(programWith(['action: deny']), { compileRegex });
   fc.assert(
     fc.property(fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme' })), (name) => {
       assert.ok(['named', 'look_alike', 'other'].includes(nameStanding(policy, name)));

@@ -13,7 +13,7 @@ function shipped(name: string) {
   const reading = readPolicy(readFileSync(new URL(name, folder)), name);
   assert.ok(reading.ok, JSON.stringify(reading));
   assert.deepEqual(reading.warnings, []);
-  return prepare(reading.program, compileRegex);
+  return prepare(reading.program, { compileRegex });
 }
 
 const CASES: { [file: string]: [string, string, string][] } = {

@@ -109,7 +109,7 @@ export class TreeBuilder {
     if (typeof value === 'boolean') return { kind: 'boolean', at, value };
     if (typeof value === 'number')
       return this.#number(isScalar(node) ? (node.source ?? '') : '', value, at, path);
-    if (typeof value === 'string') return this.#text(value, at, path);
+    if (typeof value === 'string') return this.#text(value, at, endOf(node), path);
     return this.#broken({
       code: 'yaml_syntax',
       at,
@@ -142,8 +142,9 @@ export class TreeBuilder {
     return { kind: 'number', at, value: decimal, source };
   }
 
-  #text(value: string, at: number, path: PathStep[]): TreeNode {
-    if (!/\p{Surrogate}/u.test(value)) return { kind: 'string', at, value };
+  #text(value: string, at: number, end: number | undefined, path: PathStep[]): TreeNode {
+    if (!/\p{Surrogate}/u.test(value))
+      return { kind: 'string', at, value, ...(end === undefined ? {} : { end }) };
     return this.#broken({
       code: 'malformed_text',
       at,
@@ -240,6 +241,10 @@ export class TreeBuilder {
 function startOf(node: unknown): number | undefined {
   const range = isScalar(node) || isMap(node) || isSeq(node) || isAlias(node) ? node.range : undefined;
   return range?.[0];
+}
+
+function endOf(node: unknown): number | undefined {
+  return isScalar(node) ? node.range?.[1] : undefined;
 }
 
 function anchorOf(node: unknown): string | undefined {

@@ -36,6 +36,8 @@ export const POLICY_ERROR_CODES = [
   'unsupported_action',
   'bad_path',
   'bad_regex',
+  'bad_expression',
+  'bad_check',
   'bad_rate_limit',
   'bad_increment',
   'rule_without_conditions',

@@ -5,6 +5,7 @@
 import type { ArgumentCondition, CounterCondition, Limit, Program, Rule, ToolRules } from '../program.ts';
 import { compileCondition, compileOwnBound, compilePath, type Scope } from './conditions.ts';
 import { type CounterDefinition, type Counters, findCounters } from './counters.ts';
+import { compileExpression, compileRequirements } from './expressions.ts';
 import { nearest } from './nearest.ts';
 import { decimalAtMost, MAX_COUNT, parseRateLimit } from './rate-limit.ts';
 import type { Report } from './report.ts';
@@ -107,7 +108,12 @@ function compileRule(
   if (node.kind !== 'map') return null;
   const name = textOf(fieldOf(node, 'name')) ?? '';
   const message = textOf(fieldOf(node, 'on_deny')) ?? '';
-  const words = message === '' ? { name } : { name, onDeny: message };
+  const when = compileExpression(fieldOf(node, 'when'), [...path, 'when'], report);
+  const words = {
+    name,
+    ...(message === '' ? {} : { onDeny: message }),
+    ...(when === null ? {} : { when }),
+  };
   const action = textOf(entryOf(node, 'action')?.value) ?? 'evaluate';
   const at = entryOf(node, 'name')?.keyAt ?? node.at;
   const conflict = (field: string, withWhat: string, hint: string) => {
@@ -135,6 +141,9 @@ function compileRule(
         'a deny rule always denies; to deny on a condition, write what must hold and leave the action out',
       );
     if (rate !== undefined) conflict('rate_limit', 'action: deny', 'a deny rule always denies');
+    for (const field of ['require', 'check'])
+      if (fieldOf(node, field) !== undefined)
+        conflict(field, 'action: deny', 'to deny only some calls, say which in when');
     if (state !== undefined) {
       const expected = 'no state: a deny rule never counts';
       report.doubt({
@@ -150,14 +159,21 @@ function compileRule(
     }
     return { ...words, action: 'deny' };
   }
+  const requirements = compileRequirements(node, path, report);
+  const check = compileCheck(node, path, report);
+  const more = {
+    ...(requirements.length === 0 ? {} : { require: requirements }),
+    ...(check === null ? {} : { check }),
+  };
   if (rate !== undefined) {
     if (conditions.length > 0)
       conflict('conditions', 'rate_limit', 'write the conditions in a rule of their own');
     if (state !== undefined) conflict('state', 'rate_limit', 'write the counter in a rule of its own');
     const limit = compileRateLimit(rate.value, scope, [...path, 'rate_limit'], report);
-    return { ...words, action: 'evaluate', conditions: [], ...(limit === null ? {} : { limit }) };
+    return { ...words, ...more, action: 'evaluate', conditions: [], ...(limit === null ? {} : { limit }) };
   }
-  if (conditions.length === 0 && action === 'evaluate') {
+  const judges = fieldOf(node, 'require') !== undefined || fieldOf(node, 'check') !== undefined;
+  if (conditions.length === 0 && !judges && action === 'evaluate') {
     const conditionsNode = entryOf(node, 'conditions')?.value;
     if (conditionsNode === undefined || conditionsNode.kind === 'null' || conditionsNode.kind === 'list') {
       const hint = misspelt(node);
@@ -167,8 +183,8 @@ function compileRule(
         at,
         path: showPath(path),
         found,
-        expected: 'conditions, a rate_limit, or action: deny',
-        hint,
+        expected: 'conditions, require, check, a rate_limit, or action: deny',
+        hint: hint ?? (when === null ? undefined : 'when only says to which calls the rule applies'),
       });
     }
   }
@@ -182,9 +198,32 @@ function compileRule(
     if (bound === null) compiled.push(result);
     else bounds.push(bound);
   });
-  if (state === undefined) return { ...words, action: 'evaluate', conditions: compiled };
+  if (state === undefined) return { ...words, ...more, action: 'evaluate', conditions: compiled };
   const limit = compileLimit(state, own, bounds, [...path, 'state'], report);
-  return { ...words, action: 'evaluate', conditions: compiled, ...(limit === null ? {} : { limit }) };
+  return {
+    ...words,
+    ...more,
+    action: 'evaluate',
+    conditions: compiled,
+    ...(limit === null ? {} : { limit }),
+  };
+}
+
+/** Whether the file is there and can be run is found out by whoever loads it: here it is a name. */
+function compileCheck(node: TreeNode, path: PathStep[], report: Report): string | null {
+  const check = fieldOf(node, 'check');
+  if (check?.kind !== 'string' || check.value.trim() === '') return null;
+  if (/^\.\/[^#\\\0]+\.mjs(?:#[A-Za-z_$][\w$]*)?$/.test(check.value) && !check.value.includes('..'))
+    return check.value;
+  report.fault({
+    code: 'bad_check',
+    at: check.at,
+    path: showPath([...path, 'check']),
+    found: quote(check.value),
+    expected:
+      'a path below the policy file that ends in .mjs, such as ./checks/refund.mjs or ./checks/refund.mjs#name',
+  });
+  return null;
 }
 
 function misspelt(node: TreeNode): string | undefined {

@@ -20,6 +20,7 @@ export function readDocument(bytes: Uint8Array, file: string): ReadDocument {
   const report = new Report(file, (offset) => placeOf(lines, offset));
   const text = decode(bytes, report);
   if (text === null) return { tree: null, report };
+  report.source = text;
   countLines(text, lines);
   findControlCharacters(text, report);
   if (report.hasFaults) return { tree: null, report };

@@ -19,6 +19,8 @@ export type Doubt = Omit<Fault, 'code'> & { readonly code: PolicyWarningCode };
 export const MAX_FAULTS = 1_000;
 
 export class Report {
+  /** The file's text, once it is decoded. */
+  source = '';
   readonly #file: string;
   readonly #placeOf: (offset: number) => Place;
   readonly #faults: Fault[] = [];

@@ -44,13 +44,34 @@ const stateSchema = z.strictObject(
   { error: 'a map with counter and window' },
 );
 
+const expressionSchema = z
+  .string({ error: 'an expression, as text' })
+  .regex(NOT_BLANK, { error: 'an expression that is not blank' });
+
 const ruleSchema = z.strictObject(
   {
     name: z
       .string({ error: "the rule's name, as text" })
       .regex(NOT_BLANK, { error: 'a name that is not blank' }),
     action: z.enum(ACTIONS, { error: oneOf(ACTIONS) }).optional(),
+    when: expressionSchema
+      .meta({ description: 'CEL. The rule applies only to calls for which this is true.' })
+      .nullish(),
     conditions: z.array(conditionSchema, { error: 'a list of conditions' }).nullish(),
+    require: z
+      .union([expressionSchema, z.array(expressionSchema)], {
+        error: 'an expression, or a list of expressions',
+      })
+      .meta({ description: 'CEL. What must hold.' })
+      .nullish(),
+    check: z
+      .string({ error: 'the path of a check, such as ./checks/refund.mjs' })
+      .regex(NOT_BLANK, { error: 'a path that is not blank' })
+      .meta({
+        description:
+          'A check in JavaScript, beside the policy file: ./checks/refund.mjs or ./checks/refund.mjs#name.',
+      })
+      .nullish(),
     on_deny: z.string({ error: 'the message for a denial, as text' }).nullish(),
     rate_limit: rateLimitSchema.optional(),
     state: stateSchema.nullish(),

@@ -7,7 +7,8 @@ import { clip } from '../values.ts';
 export type TreeNode = { readonly at: number } & (
   | { readonly kind: 'null' }
   | { readonly kind: 'boolean'; readonly value: boolean }
-  | { readonly kind: 'string'; readonly value: string }
+  /** `end`: where its spelling ends in the file. */
+  | { readonly kind: 'string'; readonly value: string; readonly end?: number }
   /** `value` is exact decimal text, `source` the spelling in the file. */
   | { readonly kind: 'number'; readonly value: string; readonly source: string }
   | { readonly kind: 'list'; readonly items: readonly TreeNode[] }
