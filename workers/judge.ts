@@ -25,14 +25,15 @@ export function createJudge(): LaneJudge {
     return found;
   };
   return {
-    async load(handle: number, given: unknown, injections: Injections) {
+    load(handle: number, given: unknown, injections: Injections) {
       // INVARIANT: only programs that the policy room compiled are loaded.
       const program = given as Program;
-      const engines = await enginesFor(program);
-      policies.set(handle, {
-        policy: prepare(program, engines),
-        injections: new Map(Object.entries(injections)),
-      });
+      const use = (engines: Engines): void => {
+        const policy = prepare(program, engines);
+        policies.set(handle, { policy, injections: new Map(Object.entries(injections)) });
+      };
+      if (!holdsExpressions(program)) return use({ compileRegex });
+      return expressionEngine().then((compileExpression) => use({ compileRegex, compileExpression }));
     },
     unload: (handle) => void policies.delete(handle),
     judge(kind: JobKind, bytes: Uint8Array, handle: number, isSuspect: IsSuspect, cursor: Int32Array) {
@@ -47,11 +48,10 @@ export function createJudge(): LaneJudge {
   };
 }
 
-/** What this policy needs and no more: an engine costs each lane some megabytes. */
-async function enginesFor(program: Program): Promise<Engines> {
-  if (!holdsExpressions(program)) return { compileRegex };
+/** Loaded with the first policy that needs it: it costs each lane some megabytes. */
+async function expressionEngine() {
   const { prepareExpression } = await import('../src/policy/cel/expression.ts');
-  return { compileRegex, compileExpression: prepareExpression };
+  return prepareExpression;
 }
 
 function readServer(bytes: Uint8Array, policy: PreparedPolicy): ServerReading {
