@@ -2,16 +2,25 @@
  * What a lane does with a message: reads it strictly and, where it is a tool call, has the policy rule on it. Pure,
  * but for the faults that an operator rehearses. Whatever it throws is a failed evaluation.
  */
+import type { SessionDescription } from '../src/decision/session-facts.ts';
 import type { ServerReading, Verdict } from '../src/decision/verdict.ts';
 import type { JobKind } from '../src/gate/ports.ts';
 import { type AgentCall, readAgentMessage } from '../src/mcp/read-agent-message.ts';
 import { readServerMessage } from '../src/mcp/read-server-message.ts';
 import type { Engines } from '../src/policy/engines.ts';
-import { evaluate, isVisible, nameStanding, type PreparedPolicy, prepare } from '../src/policy/evaluate.ts';
+import {
+  evaluate,
+  isVisible,
+  nameStanding,
+  needs,
+  type PreparedPolicy,
+  prepare,
+} from '../src/policy/evaluate.ts';
 import { holdsExpressions, type Program } from '../src/policy/program.ts';
 import { compileRegex } from '../src/policy/regex.ts';
 import { isSpecifiedName } from '../src/policy/tool-name.ts';
 import { type Injection, type Injections, REHEARSES_OUT_OF_MEMORY } from '../src/pool/wire.ts';
+import { factsOf } from './facts.ts';
 import type { IsSuspect, LaneJudge } from './serve-lane.ts';
 
 type Loaded = { readonly policy: PreparedPolicy; readonly injections: ReadonlyMap<string, Injection> };
@@ -36,14 +45,14 @@ export function createJudge(): LaneJudge {
       return expressionEngine().then((compileExpression) => use({ compileRegex, compileExpression }));
     },
     unload: (handle) => void policies.delete(handle),
-    judge(kind: JobKind, bytes: Uint8Array, handle: number, isSuspect: IsSuspect, cursor: Int32Array) {
+    judge(kind: JobKind, bytes, handle: number, isSuspect, cursor, about) {
       if (kind === 'server') return readServer(bytes, loaded(handle).policy);
       const reading = readAgentMessage(bytes, {});
       if (reading.kind !== 'call') return reading;
       // To know whom to answer, after the policy went.
       // FAIL-CLOSED: nothing says that it is no look-alike, which no fail mode lets through: the server's list has to.
       if (kind === 'read' && handle === 0) return verdictOn(reading, true);
-      return judgeCall(reading, kind, loaded(handle), isSuspect, cursor);
+      return judgeCall(reading, kind, loaded(handle), isSuspect, cursor, about);
     },
   };
 }
@@ -68,6 +77,7 @@ function judgeCall(
   { policy, injections }: Loaded,
   isSuspect: IsSuspect,
   cursor: Int32Array,
+  about: SessionDescription | undefined,
 ): Verdict {
   const standing = nameStanding(policy, call.tool);
   if (standing === 'look_alike')
@@ -87,7 +97,10 @@ function judgeCall(
     const injection = injections.get(call.tool);
     if (injection !== undefined) rehearse(injection, cursor);
   }
-  const ruling = evaluate(policy, call, cursor);
+  const asks = needs(policy, call.tool);
+  if (asks.announced && about?.tools === null) return { ...verdictOn(call, unusual), unannounced: true };
+  const known = asks.facts ? { ...call, facts: factsOf(about, call.tool) } : call;
+  const ruling = evaluate(policy, known, cursor);
   if (!unusual && call.task === undefined && call.progressToken === undefined)
     return { kind: 'call', id: call.id, tool: call.tool, ruling };
   return { ...verdictOn(call, unusual), ruling };

@@ -5,6 +5,7 @@
  */
 import { readlinkSync } from 'node:fs';
 import { receiveMessageOnPort } from 'node:worker_threads';
+import type { SessionDescription } from '../src/decision/session-facts.ts';
 import type { Ruling, ServerReading, Verdict } from '../src/decision/verdict.ts';
 import type { JobKind } from '../src/gate/ports.ts';
 import { Trust } from '../src/pool/trust.ts';
@@ -42,6 +43,8 @@ export type LaneJudge = {
     handle: number,
     isSuspect: IsSuspect,
     cursor: Int32Array,
+    /** What is known of the session; undefined where nothing is. */
+    about?: SessionDescription,
   ): Verdict | ServerReading;
 };
 
@@ -60,6 +63,7 @@ export async function serveLane(task: LaneTask, judge: LaneJudge): Promise<void>
   const large = new Map<number, Uint8Array>();
   /** Policies to load and to let go, in order: between two requests, since what they need may have to be imported. */
   let waiting: (ToWorker & { readonly type: 'load' | 'unload' })[] = [];
+  const sessions = new Map<number, SessionDescription>();
   let suspects = new Map<number, ReadonlySet<string>>();
   /** Rulings told in full before. The judge gives the same ruling on many calls of a tool, and calls differ in their ids alone. */
   const numbered = new Map<Ruling, number>();
@@ -111,6 +115,10 @@ export async function serveLane(task: LaneTask, judge: LaneJudge): Promise<void>
         return;
       case 'suspects':
         suspects = new Map(message.suspects.map(([session, tools]) => [session, new Set(tools)]));
+        return;
+      case 'session':
+        if (message.description === null) sessions.delete(message.session);
+        else sessions.set(message.session, message.description);
         return;
       case 'bytes':
         large.set(message.seq, new Uint8Array(message.bytes));
@@ -181,7 +189,8 @@ export async function serveLane(task: LaneTask, judge: LaneJudge): Promise<void>
         if (trust.isCautious && !trust.isProven(bit)) return true;
         return suspects.size > 0 && suspects.get(request.session)?.has(tool) === true;
       };
-      const verdict = judge.judge(request.kind, bytes, request.policy, isSuspect, cursor);
+      const about = sessions.get(request.session);
+      const verdict = judge.judge(request.kind, bytes, request.policy, isSuspect, cursor, about);
       const ruling = keptRuling(verdict);
       known = (ruling === undefined ? undefined : numbered.get(ruling)) ?? 0;
       if (known > 0) {

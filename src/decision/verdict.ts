@@ -4,6 +4,7 @@
  */
 import type { Obligation, RuleRef } from './obligation.ts';
 import type { DenyReason } from './reason.ts';
+import type { ListedTool } from './session-facts.ts';
 
 /** A request id in its one canonical spelling: `JSON.stringify` of the string or safe integer. */
 export type RequestId = string;
@@ -49,6 +50,8 @@ export type Verdict =
       /** Canonical spelling of `_meta.progressToken`. */
       readonly progressToken?: RequestId;
       readonly ruling?: Ruling;
+      /** Not judged: the policy asks what the server says of the tool, and its list is not known yet. */
+      readonly unannounced?: true;
       readonly suspect?: 'probation' | 'quarantined';
     }
   | {
@@ -56,6 +59,8 @@ export type Verdict =
       readonly id: RequestId;
       readonly method: string;
       readonly progressToken?: RequestId;
+      /** `initialize`: how the agent names itself, as far as it does. */
+      readonly client?: { readonly name: string | null; readonly version: string | null };
     }
   | {
       readonly kind: 'notification';
@@ -111,6 +116,8 @@ export type ServerReading =
 export type ToolListing = {
   /** The visible ones only. */
   readonly names: readonly string[];
+  /** What the server says of each of them. */
+  readonly tools: readonly ListedTool[];
   /** Half-open byte ranges `[from, to)` in ascending order; empty where nothing is hidden. */
   readonly cuts: readonly (readonly [number, number])[];
   readonly hidden: number;

@@ -5,6 +5,7 @@
 import type { Decision } from '../decision/decision.ts';
 import type { Obligation, RuleRef } from '../decision/obligation.ts';
 import type { EvaluationFailureReason } from '../decision/reason.ts';
+import type { SessionDescription } from '../decision/session-facts.ts';
 import type { ServerReading, Verdict } from '../decision/verdict.ts';
 
 /** A policy as every lane holds it. The handle is a small positive integer, never used again in this process. */
@@ -55,6 +56,10 @@ export type JobOutcome =
 export type Evaluator = {
   /** Queues a job; a full queue answers `overload` at once. */
   submit(job: Job): void;
+  /** What the evaluations of a session may know of it from now on. */
+  describe(session: string, description: SessionDescription): void;
+  /** The session is over. */
+  forget(session: string): void;
   /** Hands over what was submitted. Called once after a burst of submits; submits without it are handed over in a microtask. */
   flush(): void;
 };

@@ -142,11 +142,26 @@ function classify(envelope: Envelope, limits: ReadLimits): AgentReading {
   if (id !== undefined) {
     if (!extra && !CLIENT_REQUESTS.has(method))
       return refuse(INVALID_REQUEST, 'This method is a notification: it must not carry an id.');
-    return { kind: 'request', id, method, ...(token === undefined ? {} : { progressToken: token }) };
+    return {
+      kind: 'request',
+      id,
+      method,
+      ...(token === undefined ? {} : { progressToken: token }),
+      ...(method === 'initialize' ? { client: clientOf(fields['clientInfo']) } : {}),
+    };
   }
   if (!extra && !CLIENT_NOTIFICATIONS.has(method))
     return refuse(INVALID_REQUEST, 'This method is a request: it must carry an id.');
   return readNotification(method, fields, refuse);
+}
+
+const MAX_CLIENT_TEXT = 256;
+
+function clientOf(info: JsonValue | undefined): { name: string | null; version: string | null } {
+  const fields = info !== undefined && kindOf(info) === 'object' ? (info as JsonObject) : NO_ARGUMENTS;
+  const text = (value: JsonValue | undefined): string | null =>
+    typeof value === 'string' && value.length <= MAX_CLIENT_TEXT ? value : null;
+  return { name: text(fields['name']), version: text(fields['version']) };
 }
 
 function readCall(

@@ -3,16 +3,25 @@
  * checked to be JSON in UTF-8 and left alone. A tool list is recognised by what it is, whatever message carries it.
  * Never throws a JsonFault.
  */
+import type { ListedTool } from '../decision/session-facts.ts';
 import type { RequestId, ServerReading, ToolListing } from '../decision/verdict.ts';
 import { idOf, readId, refuseLookAlike, TOP_KEYS, wordsOf } from './envelope.ts';
 import { decode, fault, JsonFault, JsonReader, SeenKeys } from './json.ts';
 import type { ReadLimits } from './limits.ts';
 
 const RESULT_KEYS = wordsOf('tools', 'resultType', 'nextCursor');
-const TOOL_KEYS = wordsOf('name');
+const TOOL_KEYS = wordsOf('name', 'annotations', 'inputSchema');
 const PARAMS_KEYS = wordsOf('requestId', 'progressToken', '_meta');
 
-type Tool = { readonly name: string | null; readonly start: number; readonly end: number };
+type Span = readonly [start: number, end: number];
+type Tool = {
+  readonly name: string | null;
+  readonly start: number;
+  readonly end: number;
+  /** Where their JSON stands in the text. */
+  readonly annotations: Span | null;
+  readonly inputSchema: Span | null;
+};
 
 type Parts = {
   id: RequestId | null | undefined;
@@ -120,17 +129,21 @@ function readTools(reader: JsonReader): readonly Tool[] {
   const tools: Tool[] = [];
   reader.elements(() => {
     const start = reader.at;
-    let name: string | null = null;
-    if (reader.peek() === 'object') name = readToolName(reader);
+    let tool: Omit<Tool, 'start' | 'end'> = NO_TOOL;
+    if (reader.peek() === 'object') tool = readTool(reader);
     else reader.skip();
-    tools.push({ name, start, end: reader.at });
+    tools.push({ ...tool, start, end: reader.at });
   });
   return tools;
 }
 
-/** FAIL-CLOSED: a tool whose name cannot be read without doubt has none, and is hidden. */
-function readToolName(reader: JsonReader): string | null {
+const NO_TOOL = { name: null, annotations: null, inputSchema: null };
+
+/** FAIL-CLOSED: a tool that cannot be read without doubt has no name, and is hidden. */
+function readTool(reader: JsonReader): Omit<Tool, 'start' | 'end'> {
   let name: string | null = null;
+  let annotations: Span | null = null;
+  let inputSchema: Span | null = null;
   let doubt = false;
   reader.members((key) => {
     if (key === 'name') {
@@ -147,9 +160,18 @@ function readToolName(reader: JsonReader): string | null {
         doubt = true;
       }
     }
+    reader.space();
+    const start = reader.at;
     reader.skip();
+    if (key === 'annotations') {
+      doubt ||= annotations !== null;
+      annotations = [start, reader.at];
+    } else if (key === 'inputSchema') {
+      doubt ||= inputSchema !== null;
+      inputSchema = [start, reader.at];
+    }
   });
-  return doubt ? null : name;
+  return doubt ? NO_TOOL : { name, annotations, inputSchema };
 }
 
 function classify(
@@ -195,6 +217,8 @@ function listingOf(
   isVisible: (tool: string) => boolean,
 ): ToolListing {
   const names: string[] = [];
+  const listed: ListedTool[] = [];
+  const spelling = (span: Span | null): string | null => (span === null ? null : text.slice(...span));
   const cuts: [number, number][] = [];
   // In ASCII a character is a byte; otherwise the bytes before each cut are counted once, going forward.
   const ascii = text.length === byteLength;
@@ -213,6 +237,11 @@ function listingOf(
     if (tool === undefined) break;
     if (visible[i] === true && tool.name !== null) {
       names.push(tool.name);
+      listed.push({
+        name: tool.name,
+        annotations: spelling(tool.annotations),
+        inputSchema: spelling(tool.inputSchema),
+      });
       i += 1;
       continue;
     }
@@ -227,5 +256,5 @@ function listingOf(
     else cuts.push([byteAt(before?.end ?? tool.start), byteAt(end)]);
     i = last + 1;
   }
-  return { names, cuts, hidden };
+  return { names, tools: listed, cuts, hidden };
 }

@@ -32,6 +32,9 @@ export type Call = {
 export type NameStanding = 'named' | 'look_alike' | 'other';
 
 /** All that the policy says about one tool name. */
+/** What judging a call takes besides the call itself. */
+export type Needs = { readonly facts: boolean; readonly announced: boolean };
+
 type Plan = {
   readonly refusal: Ruling | null;
   readonly rules: readonly PreparedRule[];
@@ -41,7 +44,7 @@ type Plan = {
   readonly amounts: readonly PreparedRule[];
   /** Some rule may not apply: what an allowed call takes on depends on which do. */
   readonly conditional: boolean;
-  readonly needsContext: boolean;
+  readonly needs: Needs;
   /** Conditional plans: rulings that were given before, by the rules that applied (a bit each). */
   readonly allowedBy: Map<number, Ruling>;
   /** The reads of every allowed call. */
@@ -109,7 +112,7 @@ export function evaluate(prepared: PreparedPolicy, call: Call, cursor?: Int32Arr
   const plan = planFor(prepared, call.tool);
   if (plan.refusal !== null) return plan.refusal;
   const { rules } = plan;
-  const context = plan.needsContext ? contextOf(call.tool, call.args, call.facts ?? NO_FACTS) : null;
+  const context = plan.needs.facts ? contextOf(call.tool, call.args, call.facts ?? NO_FACTS) : null;
   const applied: PreparedRule[] | null = plan.conditional ? [] : null;
   let judging: PreparedRule | undefined;
   try {
@@ -191,6 +194,10 @@ export function nameStanding(prepared: PreparedPolicy, name: string): NameStandi
   return planFor(prepared, name).standing;
 }
 
+export function needs(prepared: PreparedPolicy, tool: string): Needs {
+  return planFor(prepared, tool).needs;
+}
+
 /** The rule that a number in `cursor[0]` means. */
 export function ruleByNumber(program: Program, number: number): RuleRef | undefined {
   let before = 0;
@@ -226,7 +233,7 @@ function makePlan(prepared: PreparedPolicy, tool: string): Plan {
       keys: null,
       amounts: [],
       conditional: false,
-      needsContext: false,
+      needs: { facts: false, announced: false },
       allowedBy: new Map(),
       reads: [],
       allowed: null,
@@ -252,7 +259,10 @@ function makePlan(prepared: PreparedPolicy, tool: string): Plan {
   const keys = ruledKeys(rules.flatMap((rule) => rule.paths));
   const amounts = rules.filter((rule) => rule.judgeAmount !== null);
   const conditional = rules.some((rule) => rule.applies !== null);
-  const needsContext = rules.some((rule) => rule.needsContext);
+  const needs: Needs = {
+    facts: rules.some((rule) => rule.needsContext),
+    announced: rules.some((rule) => rule.needsAnnounced),
+  };
   const reads = sharedReads(rules);
   const fixed = !conditional && amounts.length === 0 ? [...reads, ...reservesOf(rules, NO_ARGUMENTS)] : null;
   const allowed: Ruling | null =
@@ -263,7 +273,7 @@ function makePlan(prepared: PreparedPolicy, tool: string): Plan {
     keys,
     amounts,
     conditional,
-    needsContext,
+    needs,
     allowedBy: new Map(),
     reads,
     allowed,

@@ -2,21 +2,13 @@
  * What a policy may know about a call besides its arguments: who calls, which server is asked, what that server says
  * of the tool, and when. Plain data, gathered outside and handed in, so that a ruling stays a pure function.
  */
+import type { SessionFacts } from '../decision/session-facts.ts';
 import type { JsonObject } from '../decision/value.ts';
 
 /** A tool as the server's own list shows it. */
 export type AnnouncedTool = {
   readonly annotations: JsonObject | null;
   readonly inputSchema: JsonObject | null;
-};
-
-export type SessionFacts = {
-  readonly id: string;
-  /** As the agent named itself in `initialize`; null before, and where it did not. */
-  readonly clientName: string | null;
-  readonly clientVersion: string | null;
-  /** Milliseconds since the epoch. */
-  readonly startedMs: number;
 };
 
 export type Facts = {

@@ -36,6 +36,8 @@ export type PreparedRule = {
   readonly applies: Evaluable | null;
   /** Needs to know more of the call than its arguments. */
   readonly needsContext: boolean;
+  /** Needs to know what the server says of the tool. */
+  readonly needsAnnounced: boolean;
   /** Judges all parts but the amount. Writes each one's number, as `partsOf` counts them, into `cursor[1]` before it. */
   readonly judge: (
     args: JsonObject,
@@ -57,7 +59,7 @@ type Step = (args: JsonObject, context: CallContext | null) => Denial | null;
 export function prepareRule(rule: Rule, ref: RuleRef, number: number, engines: Engines): PreparedRule {
   const deny: MakeDenial = (reason, what) => denialOf(rule, ref, reason, what);
   const applies = rule.when === undefined ? null : evaluable(rule.when, engines);
-  const shared = { number, ref, onDeny: rule.onDeny, applies };
+  const shared = { number, ref, onDeny: rule.onDeny, applies, needsAnnounced: asksOfTool(rule) };
   const source = { rule: ref, ...(rule.onDeny === undefined ? {} : { onDeny: rule.onDeny }) };
   if (rule.action === 'deny') {
     const what =
@@ -108,6 +110,14 @@ export function prepareRule(rule: Rule, ref: RuleRef, number: number, engines: E
     })),
     reserve: reserveOf(limit, source),
   };
+}
+
+/** Checks may ask anything; an expression that does not hold the word does not ask. */
+function asksOfTool({ when, require = [], check }: Rule): boolean {
+  return (
+    check !== undefined ||
+    [...require, ...(when === undefined ? [] : [when])].some((e) => e.includes('annotations'))
+  );
 }
 
 /** FAIL-CLOSED: a policy whose expressions nobody can evaluate is not loaded. */

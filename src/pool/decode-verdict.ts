@@ -116,11 +116,16 @@ const isCallWith = (judged: Shape['required']): Check =>
   );
 const isRead = isCallWith({});
 const isRuled = isCallWith({ ruling: isRuling });
+const isUnannounced = isCallWith({ unannounced: isTrue });
 const isSuspect = isCallWith({ suspect: isOneOf(['probation', 'quarantined']) });
 
 const isRequest = isShape(
   { kind: isString, id: isRequestId, method: isString },
   { progressToken: isRequestId },
+);
+const isAgentRequest = isShape(
+  { kind: isString, id: isRequestId, method: isString },
+  { progressToken: isRequestId, client: isShape({ name: isNullOr(isString), version: isNullOr(isString) }) },
 );
 const isNotification = isShape(
   { kind: isString, method: isString },
@@ -136,14 +141,14 @@ const OTHER_MESSAGES = {
     },
     { id: isNullOr(isRequestId), tool: isString },
   ),
-  request: isRequest,
+  request: isAgentRequest,
   notification: isNotification,
   response: isShape({ kind: isString, id: isRequestId }),
 };
 // FAIL-CLOSED: a call that was to be judged has either a ruling or the lane's reason for having none.
 const isJudgedVerdict = isTagged('kind', {
   ...OTHER_MESSAGES,
-  call: (value) => isRuled(value) || isSuspect(value),
+  call: (value) => isRuled(value) || isSuspect(value) || isUnannounced(value),
 } satisfies Record<Verdict['kind'], Check>);
 const isReadVerdict = isTagged('kind', { ...OTHER_MESSAGES, call: isRead } satisfies Record<
   Verdict['kind'],
@@ -166,7 +171,17 @@ const isCuts: Check = (value) => {
 const isReading = isTagged('kind', {
   response: isShape(
     { kind: isString, id: isRequestId, outcome: isOneOf(['result', 'error', 'input_required']) },
-    { listing: isShape({ names: isListOf(isString), cuts: isCuts, hidden: isCount }), nextCursor: isString },
+    {
+      listing: isShape({
+        names: isListOf(isString),
+        tools: isListOf(
+          isShape({ name: isString, annotations: isNullOr(isString), inputSchema: isNullOr(isString) }),
+        ),
+        cuts: isCuts,
+        hidden: isCount,
+      }),
+      nextCursor: isString,
+    },
   ),
   request: isRequest,
   notification: isNotification,

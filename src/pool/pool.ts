@@ -9,6 +9,7 @@
 import { availableParallelism } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import type { EvaluationFailureReason } from '../decision/reason.ts';
+import type { SessionDescription } from '../decision/session-facts.ts';
 import type { Verdict } from '../decision/verdict.ts';
 import type { Evaluator, Job, JobOutcome, PolicyInForce } from '../gate/ports.ts';
 import { type BulkheadOptions, Bulkheads, type Suspect } from './bulkhead.ts';
@@ -152,6 +153,8 @@ class LanePool implements Pool {
   /** Sessions as the lanes know them. */
   readonly #sessions = new Map<string, number>();
   #nextSession = 1;
+  /** What is known of sessions, the longest unchanged first. */
+  readonly #descriptions = new Map<string, SessionDescription>();
   /** Messages whose evaluation failed: a `read` of the same bytes names the tool to charge. */
   readonly #blamed = new WeakSet<Uint8Array>();
 
@@ -217,6 +220,7 @@ class LanePool implements Pool {
         started: (started) => {
           this.#policies.equip(started);
           started.tell({ type: 'suspects', suspects: this.#suspects() });
+          this.#tellSessions([started]);
         },
         progress: (moved) => this.#progress(moved),
         loadFailed: (failed, handle, detail) => {
@@ -256,6 +260,30 @@ class LanePool implements Pool {
     // A reading answers a failed evaluation that has waited already, and cannot itself take long.
     else if (job.kind === 'read') this.#queue.unshift(entry);
     else this.#queue.push(entry);
+  }
+
+  describe(session: string, description: SessionDescription): void {
+    this.#descriptions.delete(session);
+    this.#descriptions.set(session, description);
+    if (this.#descriptions.size > MAX_SESSIONS) {
+      const [oldest] = this.#descriptions.keys();
+      if (oldest !== undefined) this.forget(oldest);
+    }
+    const number = this.#sessionNumber(session);
+    for (const lane of this.#crew.lanes) lane.tell({ type: 'session', session: number, description });
+  }
+
+  forget(session: string): void {
+    if (!this.#descriptions.delete(session)) return;
+    const number = this.#sessionNumber(session);
+    for (const lane of this.#crew.lanes) lane.tell({ type: 'session', session: number, description: null });
+  }
+
+  #tellSessions(lanes: readonly Lane[]): void {
+    for (const [session, description] of this.#descriptions) {
+      const number = this.#sessionNumber(session);
+      for (const lane of lanes) lane.tell({ type: 'session', session: number, description });
+    }
   }
 
   flush(): void {
@@ -577,7 +605,7 @@ class LanePool implements Pool {
     if (verdict.kind === 'call' && job.kind === 'read' && this.#blamed.delete(job.bytes)) {
       this.#charge(job.session, verdict.tool);
     }
-    if (verdict.kind === 'call' && job.kind === 'judge') {
+    if (verdict.kind === 'call' && job.kind === 'judge' && verdict.unannounced === undefined) {
       this.#trust.prove(Trust.bitOf(entry.session, verdict.tool));
     }
     if (entry.probation !== undefined) {
@@ -660,6 +688,7 @@ class LanePool implements Pool {
       this.#sessions.clear();
       this.#sessions.set(session, number);
       this.#tellSuspects();
+      this.#tellSessions(this.#crew.lanes);
     }
     return number;
   }

@@ -6,6 +6,7 @@
  * `ResponseReader` answers `'broken'` where it cannot be right.
  */
 import type { MessagePort } from 'node:worker_threads';
+import type { SessionDescription } from '../decision/session-facts.ts';
 import type { JobKind } from '../gate/ports.ts';
 
 /** Cells of a lane. The main thread writes the first sixteen, the worker the others: no cache line has two writers. */
@@ -114,6 +115,12 @@ export type ToWorker =
     }
   | { readonly type: 'unload'; readonly handle: number }
   | { readonly type: 'suspects'; readonly suspects: Suspects }
+  /** null: the session is over. */
+  | {
+      readonly type: 'session';
+      readonly session: number;
+      readonly description: SessionDescription | null;
+    }
   /** A message too large for the ring. */
   | { readonly type: 'bytes'; readonly seq: number; readonly bytes: SharedArrayBuffer };
 

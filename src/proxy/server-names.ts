@@ -1,9 +1,10 @@
 /**
- * The names of the tools that the server itself lists, asked for when a call names a tool whose name only the
- * server's own list can vouch for. The agent sees nothing of it. Asked at most once until the server says that its
+ * The tools that the server itself lists, asked for when a call names a tool whose name only the server's own list can
+ * vouch for, or when the policy asks what the server says of it. The agent sees nothing of it. Asked at most once until the server says that its
  * list changed, page after page, within a deadline; calls that need the answer wait for it.
  */
 import { randomUUID } from 'node:crypto';
+import type { ListedTool } from '../decision/session-facts.ts';
 import type { RequestId, ServerReading } from '../decision/verdict.ts';
 
 export type ServerNamesParts = {
@@ -11,16 +12,21 @@ export type ServerNamesParts = {
   readonly send: (bytes: Buffer) => void;
   /** Told of the visible names of each page. */
   readonly listed: (names: readonly string[]) => void;
+  /** Told of all visible tools, when they are as well known as they will be, and of null once that changes. */
+  readonly known: (tools: readonly ListedTool[] | null) => void;
 };
 
 const TIMEOUT_MS = 5_000;
 const MAX_PAGES = 100;
+const MAX_KEPT_CHARS = 4 * 1024 * 1024;
 
 export class ServerNames {
   readonly #parts: ServerNamesParts;
   #state: 'unknown' | 'asking' | 'known' = 'unknown';
   #id: RequestId | null = null;
   #pages = 0;
+  #tools: ListedTool[] = [];
+  #chars = 0;
   #waiting: (() => void)[] = [];
   #timer: NodeJS.Timeout | undefined;
   /** Without a handshake each request says which revision it speaks (2026-07-28). */
@@ -41,6 +47,8 @@ export class ServerNames {
     if (this.#state === 'asking') return true;
     this.#state = 'asking';
     this.#pages = 0;
+    this.#tools = [];
+    this.#chars = 0;
     this.#timer = setTimeout(() => this.#done(), TIMEOUT_MS);
     this.#ask(undefined);
     return true;
@@ -49,13 +57,19 @@ export class ServerNames {
   /** Takes a reading if it answers the request made here. */
   take(reading: ServerReading | { readonly kind: 'failed' }): boolean {
     if (reading.kind === 'notification' && reading.method === 'notifications/tools/list_changed') {
-      if (this.#state === 'known') this.#state = 'unknown';
+      if (this.#state === 'known') {
+        this.#state = 'unknown';
+        this.#parts.known(null);
+      }
       return false;
     }
     if (reading.kind !== 'response' || this.#id === null || reading.id !== this.#id) return false;
     this.#id = null;
     const { listing, nextCursor } = reading;
-    if (listing !== undefined) this.#parts.listed(listing.names);
+    if (listing !== undefined) {
+      this.#keep(listing.tools);
+      this.#parts.listed(listing.names);
+    }
     this.#pages += 1;
     if (listing !== undefined && nextCursor !== undefined && this.#pages < MAX_PAGES) this.#ask(nextCursor);
     else this.#done();
@@ -84,9 +98,19 @@ export class ServerNames {
     );
   }
 
+  /** Of tools beyond the bound nothing is known but their names. */
+  #keep(tools: readonly ListedTool[]): void {
+    for (const tool of tools) {
+      this.#chars += tool.name.length + (tool.annotations?.length ?? 0) + (tool.inputSchema?.length ?? 0);
+      if (this.#chars > MAX_KEPT_CHARS) return;
+      this.#tools.push(tool);
+    }
+  }
+
   /** FAIL-CLOSED: what was not listed by now is not vouched for. */
   #done(): void {
     clearTimeout(this.#timer);
+    if (this.#state !== 'known') this.#parts.known(this.#tools);
     this.#state = 'known';
     const waiting = this.#waiting;
     this.#waiting = [];

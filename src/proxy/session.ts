@@ -7,6 +7,7 @@
  */
 
 import type { Decision } from '../decision/decision.ts';
+import type { SessionDescription } from '../decision/session-facts.ts';
 import type { ServerReading } from '../decision/verdict.ts';
 import { createGate, type GateState, step } from '../gate/gate.ts';
 import type {
@@ -75,6 +76,8 @@ class Ticket implements Job {
   /** The message's number: `seq` of the agent's, `sseq` of the server's. */
   readonly seq: number;
   readonly #tell: (ticket: Ticket, outcome: JobOutcome) => void;
+  /** It was judged before, and waited for the server's list. */
+  isSecond = false;
 
   constructor(
     kind: Job['kind'],
@@ -94,6 +97,12 @@ class Ticket implements Job {
 
   done(outcome: JobOutcome): void {
     this.#tell(this, outcome);
+  }
+
+  again(): Ticket {
+    const ticket = new Ticket(this.kind, this.seq, this.bytes, this.policy, this.session, this.#tell);
+    ticket.isSecond = true;
+    return ticket;
   }
 }
 
@@ -118,6 +127,8 @@ export class Session {
   #agentPaused = true;
   #upstreamPaused = true;
 
+  /** What the evaluations know of this session. */
+  #description: SessionDescription;
   /** Jobs of this burst. */
   #unsubmitted: Ticket[] = [];
   #submitted = 0;
@@ -142,7 +153,15 @@ export class Session {
         this.#settleSoon();
       },
       listed: (names) => this.#event({ type: 'listed', names }),
+      known: (tools) => this.#describe({ tools }),
     });
+    const { session: id, server } = options.gate;
+    this.#description = {
+      server,
+      session: { id, clientName: null, clientVersion: null, startedMs: this.#now.wallMs },
+      tools: null,
+    };
+    parts.evaluator.describe(id, this.#description);
   }
 
   /** Joins both sides and starts reading. */
@@ -309,6 +328,7 @@ export class Session {
     this.#submitted -= 1;
     if (ticket.kind === 'server') return this.#serverRead(ticket.seq, asServerReading(outcome));
     if (!this.#mayAwaitServerNames(outcome)) return this.#judged(ticket, outcome);
+    if (this.#awaitsTools(ticket, outcome)) return;
     if (!this.#awaitsServerNames(outcome, () => this.#judged(ticket, outcome))) this.#judged(ticket, outcome);
   };
 
@@ -357,17 +377,41 @@ export class Session {
   #mayAwaitServerNames(outcome: JobOutcome): boolean {
     if (outcome.kind !== 'verdict') return false;
     const { verdict } = outcome;
-    return verdict.kind === 'request' || (verdict.kind === 'call' && verdict.unusualName === true);
+    if (verdict.kind === 'request') return true;
+    return verdict.kind === 'call' && (verdict.unusualName === true || verdict.unannounced === true);
   }
 
   /** A name that only the server's list can vouch for waits until that list is known. */
   #awaitsServerNames(outcome: JobOutcome, then: () => void): boolean {
     if (outcome.kind !== 'verdict') return false;
     const { verdict } = outcome;
-    if (verdict.kind === 'request' && verdict.method === 'initialize') this.#serverNames.initialized();
+    if (verdict.kind === 'request' && verdict.method === 'initialize') {
+      this.#serverNames.initialized();
+      const { name, version } = verdict.client ?? { name: null, version: null };
+      this.#describe({
+        session: { ...this.#description.session, clientName: name, clientVersion: version },
+      });
+    }
     if (verdict.kind !== 'call' || verdict.unusualName !== true) return false;
     if (this.#gate.announced.has(verdict.tool) || this.#gate.closed !== null) return false;
     return this.#serverNames.await(then);
+  }
+
+  /** A call whose policy asks what the server says of the tool is judged again, once that is known. */
+  #awaitsTools(ticket: Ticket, outcome: JobOutcome): boolean {
+    if (outcome.kind !== 'verdict' || outcome.verdict.kind !== 'call') return false;
+    if (outcome.verdict.unannounced !== true || ticket.isSecond || this.#gate.closed !== null) return false;
+    const again = (): void => {
+      this.#unsubmitted.push(ticket.again());
+      this.#settleSoon();
+    };
+    if (!this.#serverNames.await(again)) again();
+    return true;
+  }
+
+  #describe(changed: Partial<SessionDescription>): void {
+    this.#description = { ...this.#description, ...changed };
+    this.#parts.evaluator.describe(this.#options.gate.session, this.#description);
   }
 
   #serverRead(

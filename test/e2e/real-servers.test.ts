@@ -273,3 +273,49 @@ tools:
     );
   });
 });
+
+describe('a policy in CEL, and server-filesystem', () => {
+  const policy = (folder: string): string => `version: "1"
+tools:
+  "*":
+    rules:
+      - name: the agent we know
+        require: session.client.name == "e2e" && server.size() > 0 && now >= session.started
+      - name: only reading
+        require: tool.annotations.readOnlyHint == true
+        on_deny: This agent may only read.
+      - name: inside
+        when: has(args.path)
+        require: path.within(args.path, "${folder}")
+`;
+
+  test('rules on what the server says of its tools, though the agent never listed them', async (t) => {
+    const folder = realpathSync(new Scratch(t).folder);
+    writeFileSync(join(folder, 'a.txt'), 'some text');
+    const { client, scratch } = await agent(t, server.filesystem(folder), policy(folder));
+    const call = async (name: string, args: Record<string, unknown>): Promise<string> =>
+      text(await client.callTool({ name, arguments: args }));
+    // The first calls of the session all come before the list is known.
+    const [read, written, unknown, outside] = await Promise.all([
+      call('read_text_file', { path: join(folder, 'a.txt') }),
+      call('write_file', { path: join(folder, 'b.txt'), content: 'x' }),
+      call('no_such_tool', {}),
+      call('read_text_file', { path: `${folder}-other/a.txt` }),
+    ]);
+    assert.match(read ?? '', /some text/);
+    assert.match(written ?? '', /This agent may only read\.[\s\S]*rule_denied/);
+    assert.match(unknown ?? '', /evaluation_error/);
+    assert.match(outside ?? '', /path\.within[\s\S]*rule_denied/);
+    assert.match(await call('read_text_file', { path: `${folder}/../x` }), /evaluation_error/);
+    assert.match(await call('list_directory', { path: folder }), /a\.txt/);
+    const reasons = scratch.decisions().map(({ reason }) => reason);
+    assert.deepEqual(reasons.toSorted(), [
+      'allowed',
+      'allowed',
+      'evaluation_error',
+      'evaluation_error',
+      'rule_denied',
+      'rule_denied',
+    ]);
+  });
+});

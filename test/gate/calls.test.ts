@@ -355,7 +355,7 @@ describe('a tool with an unusual name', () => {
       kind: 'response',
       id: '"list"',
       outcome: 'result',
-      listing: { names, cuts: [], hidden: 0 },
+      listing: { names, tools: [], cuts: [], hidden: 0 },
     });
   };
 
@@ -396,7 +396,7 @@ describe('a tool with an unusual name', () => {
     const rig = new Rig();
     list(rig, ['pay/out'], 'resources/list');
     const reading = { kind: 'response', id: '99', outcome: 'result' } as const;
-    rig.server({ ...reading, listing: { names: ['pay/out'], cuts: [], hidden: 0 } });
+    rig.server({ ...reading, listing: { names: ['pay/out'], tools: [], cuts: [], hidden: 0 } });
     assert.equal(
       decisionIn(rig.send(call('1', { tool: 'pay/out', unusualName: true })).effects).effect,
       'deny',

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import type { ServerReading, ToolListing } from '../../src/decision/verdict.ts';
 import { call, decisionIn, deny, LIMITED, only, Rig, replyIn, types } from './harness.ts';
 
-const LISTING: ToolListing = { names: ['pay/out'], cuts: [[10, 20]], hidden: 1 };
+const LISTING: ToolListing = { names: ['pay/out'], tools: [], cuts: [[10, 20]], hidden: 1 };
 const result = (id: string): ServerReading => ({ kind: 'response', id, outcome: 'result' });
 const ping = { kind: 'request', id: '"p"', method: 'ping' } as const;
 

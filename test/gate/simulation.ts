@@ -638,7 +638,9 @@ class World {
     const r = this.#random;
     this.#answered.push(id);
     if (this.#answered.length > 8) this.#answered.shift();
-    const listing = r.chance(20) ? { listing: { names: [`odd ${r.int(3)}`], cuts: [], hidden: 0 } } : {};
+    const listing = r.chance(20)
+      ? { listing: { names: [`odd ${r.int(3)}`], tools: [], cuts: [], hidden: 0 } }
+      : {};
     return {
       kind: 'response',
       id,

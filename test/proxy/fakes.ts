@@ -4,6 +4,7 @@
  */
 import type { Decision } from '../../src/decision/decision.ts';
 import type { Obligation } from '../../src/decision/obligation.ts';
+import type { SessionDescription } from '../../src/decision/session-facts.ts';
 import type { Ruling, Verdict } from '../../src/decision/verdict.ts';
 import type {
   Counters,
@@ -110,6 +111,15 @@ export class FakeEvaluator implements Evaluator {
     if (this.when === 'at submit') job.done(this.answer(job));
     else this.#unflushed.push(job);
   }
+
+  /** What it was told of the session, the newest last. */
+  readonly descriptions: SessionDescription[] = [];
+
+  describe(_session: string, description: SessionDescription): void {
+    this.descriptions.push(description);
+  }
+
+  forget(): void {}
 
   flush(): void {
     this.jobs.push(...this.#unflushed);
