@@ -22,11 +22,13 @@ import { isSpecifiedName } from '../src/policy/tool-name.ts';
 import { type Injection, type Injections, REHEARSES_OUT_OF_MEMORY } from '../src/pool/wire.ts';
 import { factsOf } from './facts.ts';
 import type { IsSuspect, LaneJudge } from './serve-lane.ts';
+import { Workshop } from './workshop.ts';
 
 type Loaded = { readonly policy: PreparedPolicy; readonly injections: ReadonlyMap<string, Injection> };
 
 export function createJudge(): LaneJudge {
   const policies = new Map<number, Loaded>();
+  const workshop = new Workshop();
   const loaded = (handle: number): Loaded => {
     const found = policies.get(handle);
     // FAIL-CLOSED: no policy, no judgement.
@@ -41,9 +43,10 @@ export function createJudge(): LaneJudge {
         const policy = prepare(program, engines);
         policies.set(handle, { policy, injections: new Map(Object.entries(injections)) });
       };
-      if (!holdsExpressions(program)) return use({ compileRegex });
-      return expressionEngine().then((compileExpression) => use({ compileRegex, compileExpression }));
+      if (!holdsExpressions(program) && program.checks === undefined) return use({ compileRegex });
+      return enginesFor(program, workshop).then(use);
     },
+    mend: () => (workshop.isBroken ? workshop.mend() : undefined),
     unload: (handle) => void policies.delete(handle),
     judge(kind: JobKind, bytes, handle: number, isSuspect, cursor, about) {
       if (kind === 'server') return readServer(bytes, loaded(handle).policy);
@@ -57,10 +60,15 @@ export function createJudge(): LaneJudge {
   };
 }
 
-/** Loaded with the first policy that needs it: it costs each lane some megabytes. */
-async function expressionEngine() {
-  const { prepareExpression } = await import('../src/policy/cel/expression.ts');
-  return prepareExpression;
+/** Loaded with the first policy that needs them: each costs a lane some megabytes. */
+async function enginesFor(program: Program, workshop: Workshop): Promise<Engines> {
+  let engines: Engines = { compileRegex };
+  if (holdsExpressions(program)) {
+    const { prepareExpression } = await import('../src/policy/cel/expression.ts');
+    engines = { ...engines, compileExpression: prepareExpression };
+  }
+  if (program.checks !== undefined) engines = { ...engines, runCheck: await workshop.open(program.checks) };
+  return engines;
 }
 
 function readServer(bytes: Uint8Array, policy: PreparedPolicy): ServerReading {

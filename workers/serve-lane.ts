@@ -33,6 +33,8 @@ export type LaneJudge = {
   /** Throws, or rejects, where the program cannot be compiled. */
   load(handle: number, program: unknown, injections: Injections): void | Promise<void>;
   unload(handle: number): void;
+  /** Repairs what an evaluation broke, if anything; asked after each, before the next begins. */
+  mend?(): Promise<void> | undefined;
   /**
    * `bytes` belong to the caller again once this returns. `cursor` takes the rule and condition being judged. A call
    * whose tool is suspect is read, and answered with `suspect` set instead of a ruling.
@@ -189,6 +191,7 @@ export async function serveLane(task: LaneTask, judge: LaneJudge): Promise<void>
         if (trust.isCautious && !trust.isProven(bit)) return true;
         return suspects.size > 0 && suspects.get(request.session)?.has(tool) === true;
       };
+      cursor.fill(0);
       const about = sessions.get(request.session);
       const verdict = judge.judge(request.kind, bytes, request.policy, isSuspect, cursor, about);
       const ruling = keptRuling(verdict);
@@ -246,6 +249,8 @@ export async function serveLane(task: LaneTask, judge: LaneJudge): Promise<void>
     }
     Atomics.store(cells, CELL.phase, PHASE.running);
     run(requests.take(), startedUs);
+    const mending = judge.mend?.();
+    if (mending !== undefined) await mending;
   }
 }
 

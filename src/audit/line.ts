@@ -5,6 +5,7 @@
  * INVARIANT: whatever the decision holds, the result is one line of valid JSON. Never throws.
  */
 import type { Decision } from '../decision/decision.ts';
+import type { RuleRef } from '../decision/obligation.ts';
 
 /** The format of a line: its first field. Raised when a field changes its meaning. */
 export const RECORD_VERSION = 1;
@@ -75,13 +76,19 @@ function outcome(d: Decision): string {
     ...(rule === undefined ? {} : { rule }),
   };
   let text = `,"effect":"${effect === 'allow' ? 'allow' : 'deny'}","reason":${name(reason)}`;
-  if (rule !== undefined)
-    text += `,"rule":{"tool":${name(rule.tool)},"name":${name(rule.rule)},"index":${whole(rule.index)}}`;
+  if (rule !== undefined) text += ruleText(rule);
   text +=
     `,"message":${cut(message, MAX_TEXT_CHARS)},"policy_digest":${name(policyDigest)}` +
     `,"mode":${name(mode)},"fail_mode":${name(failMode)}`;
   lastOutcomeText = text;
   return text;
+}
+
+function ruleText({ tool, rule, index, policy, part }: RuleRef): string {
+  return (
+    `,"rule":{"tool":${name(tool)},"name":${name(rule)},"index":${whole(index)}` +
+    `${policy === undefined ? '' : `,"policy":${name(policy)}`}${part === undefined ? '' : `,"part":${name(part)}`}}`
+  );
 }
 
 function name(value: string): string {

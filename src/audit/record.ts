@@ -28,6 +28,13 @@ export const decisionRecord = z.strictObject({
       tool: z.string().describe("The rule's key under `tools`: a name, a glob or `*`."),
       name: z.string(),
       index: z.int().nonnegative().nullable().describe('Its position under that key, from 0.'),
+      policy: z.string().optional().describe('Which of several policies, by the name of its file.'),
+      part: z
+        .string()
+        .optional()
+        .describe(
+          'What of it was being judged when the evaluation failed: when, condition 2, require, check.',
+        ),
     })
     .optional()
     .describe('The rule that decided; absent where none did.'),

@@ -15,12 +15,13 @@ import { openLmdbCounters } from '../counters/lmdb.ts';
 import { createMemoryCounters } from '../counters/memory.ts';
 import type { Counters, PolicyInForce } from '../gate/ports.ts';
 import type { Instant } from '../gate/protocol.ts';
+import { culpritOf, type Program } from '../policy/program.ts';
 import { PolicyLoadError } from '../pool/policies.ts';
 import { createPool, type Pool } from '../pool/pool.ts';
 import { Session } from '../proxy/session.ts';
 import { loadPolicyApart } from '../store/load-apart.ts';
 import type { LoadedPolicy } from '../store/load-policy.ts';
-import { watchPolicy } from '../store/watch-policy.ts';
+import { type PolicyWatch, watchPolicy } from '../store/watch-policy.ts';
 import type { Channel } from '../transport/channel.ts';
 import { streamChannel } from '../transport/stream-channel.ts';
 import { spawnUpstream, type UpstreamProcess } from '../transport/upstream-process.ts';
@@ -59,6 +60,8 @@ export async function runProxy(options: RunOptions, parts: RunParts): Promise<nu
   const pool = createPool({
     runTimeoutMs: options.evaluationTimeoutMs,
     ...(options.lanes === undefined ? {} : { lanes: options.lanes }),
+    // INVARIANT: only programs that the policy room compiled are loaded.
+    locate: (program, rule, part) => culpritOf(program as Program, rule, part),
     note: (level, message) => logger[level]({}, message),
   });
   try {
@@ -79,6 +82,7 @@ export async function runProxy(options: RunOptions, parts: RunParts): Promise<nu
       return await serve(options, parts, {
         pool,
         program: loaded.program,
+        files: loaded.files,
         digest: loaded.digest,
         counters,
         log: opened.log,
@@ -136,6 +140,7 @@ function openCounters(options: RunOptions, logger: Logger): Counters & { close()
 type Rooms = {
   readonly pool: Pool;
   readonly program: unknown;
+  readonly files: readonly string[];
   readonly digest: string;
   readonly counters: Counters;
   readonly log: OpenDecisionLog;
@@ -226,7 +231,7 @@ async function serve(options: RunOptions, parts: RunParts, rooms: Rooms): Promis
   live.start(agent, upstream.channel);
   if (upstreamEnded !== undefined) live.upstreamClosed(upstreamEnded);
   const ticking = setInterval(() => live.tick(), TICK_MS);
-  const reloading = reloadOnChange(options, pool, live, policy, logger);
+  const reloading = reloadOnChange(options, pool, live, policy, rooms.files, logger);
   logger.info(
     { policy: rooms.digest, server: options.serverName, session: sessionName, upstreamPid: upstream.pid },
     'ready',
@@ -265,6 +270,7 @@ function reloadOnChange(
   pool: Pool,
   session: Session,
   first: PolicyInForce,
+  files: readonly string[],
   logger: Logger,
 ): { close(): void } {
   let inForce = first;
@@ -280,6 +286,7 @@ function reloadOnChange(
       );
       return;
     }
+    watches.follow(loaded.files);
     if (loaded.digest === inForce.digest) return;
     try {
       const next = await pool.load(loaded.program, loaded.digest, options.inject);
@@ -296,9 +303,35 @@ function reloadOnChange(
       );
     }
   };
-  return watchPolicy(options.policyFile, () => {
+  const watches = new Watches(() => {
     queue = queue.then(reload);
   });
+  watches.follow(files);
+  return watches;
+}
+
+/** The files that the policy in force was made of. */
+class Watches {
+  readonly #changed: () => void;
+  readonly #watches = new Map<string, PolicyWatch>();
+
+  constructor(changed: () => void) {
+    this.#changed = changed;
+  }
+
+  follow(files: readonly string[]): void {
+    for (const [file, watch] of this.#watches) {
+      if (files.includes(file)) continue;
+      watch.close();
+      this.#watches.delete(file);
+    }
+    for (const file of files)
+      if (!this.#watches.has(file)) this.#watches.set(file, watchPolicy(file, this.#changed));
+  }
+
+  close(): void {
+    for (const watch of this.#watches.values()) watch.close();
+  }
 }
 
 /** Ids of decisions: unique across processes by their random part, and cheap. */

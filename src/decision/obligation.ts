@@ -21,7 +21,14 @@ export type RuleRef = {
   readonly rule: string;
   /** Position of the rule under that key, from 0. */
   readonly index: number;
+  /** Which of several policies, by the name of its file. */
+  readonly policy?: string;
+  /** What of the rule: `when`, `condition 2`, `require`, `check`. Told where an evaluation failed there. */
+  readonly part?: string;
 };
+
+/** The rule that was being judged when an evaluation failed. */
+export type Culprit = { readonly rule: RuleRef; readonly onDeny?: string };
 
 /**
  * `reserve`: take `amount` (never negative) if `value + amount` stays within every bound.

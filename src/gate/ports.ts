@@ -3,7 +3,7 @@
  * the daemon joins them. Nothing here throws for what can happen to a call: outcomes are returned.
  */
 import type { Decision } from '../decision/decision.ts';
-import type { Obligation, RuleRef } from '../decision/obligation.ts';
+import type { Culprit, Obligation, RuleRef } from '../decision/obligation.ts';
 import type { EvaluationFailureReason } from '../decision/reason.ts';
 import type { SessionDescription } from '../decision/session-facts.ts';
 import type { ServerReading, Verdict } from '../decision/verdict.ts';
@@ -49,6 +49,8 @@ export type JobOutcome =
       readonly reason: EvaluationFailureReason | 'overload';
       /** What happened, for the log and the denial: no argument values, no stack. */
       readonly detail: string;
+      /** The rule that was being judged, where that is known. */
+      readonly culprit?: Culprit;
       readonly queueUs: number;
       readonly evaluationUs: number;
     };

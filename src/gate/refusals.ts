@@ -1,5 +1,5 @@
 /** What the gate itself has against a message, in words that a model or an operator can act on. Never an argument's value. */
-import type { Obligation } from '../decision/obligation.ts';
+import type { Culprit, Obligation } from '../decision/obligation.ts';
 import type { DenyReason } from '../decision/reason.ts';
 import type { Refusal } from './decide.ts';
 import type { ReserveOutcome } from './ports.ts';
@@ -54,10 +54,20 @@ export function upstreamGone(detail: string): Refusal {
 
 export function failureRefusal(failure: Failure, injected: boolean): Refusal {
   const rehearsed = injected ? ' (a rehearsed fault: the operator asked for it with --inject)' : '';
-  return {
-    reason: failure.reason,
-    message: `${WHAT_FAILED[failure.reason]}: ${clip(failure.detail)}${rehearsed}`,
-  };
+  const { reason, detail, culprit } = failure;
+  const message = `${WHAT_FAILED[reason]}: ${clip(detail)}${whileJudging(culprit)}${rehearsed}`;
+  if (culprit === undefined) return { reason, message };
+  return { reason, message, ...culprit };
+}
+
+function whileJudging(culprit: Culprit | undefined): string {
+  if (culprit === undefined) return '';
+  const { policy, rule, part } = culprit.rule;
+  const where = [
+    ...(part === undefined ? [] : [part]),
+    ...(policy === undefined ? [] : [`policy ${policy}`]),
+  ];
+  return `, while the rule ${JSON.stringify(clip(rule))}${where.length === 0 ? '' : ` (${where.join(', ')})`} was judged`;
 }
 
 const WHAT_FAILED: Readonly<Record<Failure['reason'], string>> = {

@@ -3,6 +3,7 @@
  * id and by progress token. Every entry leaves all tables when its message is finished (`finish`, pending.ts).
  */
 import type { Decision } from '../decision/decision.ts';
+import type { Culprit } from '../decision/obligation.ts';
 import type { EvaluationFailureReason } from '../decision/reason.ts';
 import type { RequestId, Ruling, ServerReading } from '../decision/verdict.ts';
 import { Announced } from './announced.ts';
@@ -29,7 +30,11 @@ export type Phase =
   | 'pending'
   | 'finished';
 
-export type Failure = { readonly reason: EvaluationFailureReason | 'overload'; readonly detail: string };
+export type Failure = {
+  readonly reason: EvaluationFailureReason | 'overload';
+  readonly detail: string;
+  readonly culprit?: Culprit;
+};
 
 /** One message of the agent's, from its arrival to its end. */
 export type Message = {

@@ -2,7 +2,8 @@
  * A program: a policy file compiled to plain data. It can be cloned to a thread, hashed and printed; it holds no
  * function, class or position. `prepare` (evaluate.ts) turns it into what a lane runs.
  */
-import type { CounterRef, DecimalText } from '../decision/obligation.ts';
+import type { CheckBundle } from '../checks/bundle.ts';
+import type { CounterRef, Culprit, DecimalText } from '../decision/obligation.ts';
 
 /** A policy value: JSON, with every number as exact decimal text so that nothing is rounded on the way to a lane. */
 export type PolicyValue =
@@ -100,10 +101,30 @@ export type Program = {
   /** Exact names and globs. */
   readonly hide: readonly string[];
   readonly tools: readonly ToolRules[];
+  /** The code of the checks that rules name. */
+  readonly checks?: CheckBundle;
 };
 
 export function holdsExpressions(program: Program): boolean {
   return program.tools.some((tool) =>
     tool.rules.some((rule) => rule.when !== undefined || rule.require !== undefined),
   );
+}
+
+/** The rule and the part of it that a judge's cursor means: its number over all rules, and the part's, both from 1. */
+export function culpritOf(program: Program, number: number, part: number): Culprit | undefined {
+  let before = 0;
+  for (const { key, rules } of program.tools) {
+    const index = number - before - 1;
+    const rule = rules[index];
+    before += rules.length;
+    if (rule === undefined) continue;
+    const name = partsOf(rule)[part - 1];
+    const { onDeny } = rule;
+    return {
+      rule: { tool: key, rule: rule.name, index, ...(name === undefined ? {} : { part: name }) },
+      ...(onDeny === undefined ? {} : { onDeny }),
+    };
+  }
+  return undefined;
 }

@@ -63,10 +63,10 @@ const isRequestId: Check = (value) =>
 const isDecimal: Check = (value) => typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value);
 const isAmount: Check = (value) => isDecimal(value) && !(value as string).startsWith('-');
 
-const isRuleRef = isShape({ tool: isString, rule: isString, index: isCount } satisfies Record<
-  keyof RuleRef,
-  Check
->);
+const isRuleRef = isShape({ tool: isString, rule: isString, index: isCount }, {
+  policy: isString,
+  part: isString,
+} satisfies Partial<Record<keyof RuleRef, Check>>);
 const isCounter = isShape({
   scope: isNullOr(isString),
   name: isString,

@@ -282,6 +282,11 @@ export class Lane {
     return Atomics.load(this.#cells, CELL.trustBit);
   }
 
+  /** Rule and part that were judged last, as far as it says. */
+  get cursor(): readonly [rule: number, part: number] {
+    return [Atomics.load(this.#cells, CELL.rule), Atomics.load(this.#cells, CELL.condition)];
+  }
+
   get rehearsesOutOfMemory(): boolean {
     return Atomics.load(this.#cells, CELL.rule) === REHEARSES_OUT_OF_MEMORY;
   }

@@ -94,6 +94,10 @@ export class Policies {
     if (policy.retiring) setImmediate(() => this.#dropUnused(policy));
   }
 
+  programOf(handle: number): unknown {
+    return this.#policies.get(handle)?.program;
+  }
+
   /** Gives a new lane all policies. */
   equip(lane: Lane): void {
     for (const { handle, program, injections } of this.#policies.values()) {

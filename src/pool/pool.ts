@@ -8,6 +8,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { pathToFileURL } from 'node:url';
+import type { Culprit } from '../decision/obligation.ts';
 import type { EvaluationFailureReason } from '../decision/reason.ts';
 import type { SessionDescription } from '../decision/session-facts.ts';
 import type { Verdict } from '../decision/verdict.ts';
@@ -64,6 +65,8 @@ export type PoolOptions = {
   readonly bulkheads?: BulkheadOptions;
   /** Path or file URL of the worker's module. */
   readonly workerFile?: string | URL;
+  /** The rule of a program that a judge's cursor points at. */
+  readonly locate?: (program: unknown, rule: number, part: number) => Culprit | undefined;
   /** Told what an operator may want to know. */
   readonly note?: (level: 'info' | 'warn', message: string) => void;
 };
@@ -135,8 +138,9 @@ const FAILURES: Readonly<Record<Exclude<LossReason, 'closed'>, EvaluationFailure
 };
 
 class LanePool implements Pool {
-  readonly #options: Required<Omit<PoolOptions, 'bulkheads' | 'workerFile' | 'note'>>;
+  readonly #options: Required<Omit<PoolOptions, 'bulkheads' | 'workerFile' | 'note' | 'locate'>>;
   readonly #note: (level: 'info' | 'warn', message: string) => void;
+  readonly #locate: NonNullable<PoolOptions['locate']>;
   readonly #now: () => number;
   /** Grows with every answer; shared with all workers. */
   readonly #bell = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
@@ -197,6 +201,7 @@ class LanePool implements Pool {
       maxRestartMs: options.maxRestartMs ?? 5_000,
     };
     this.#note = options.note ?? (() => {});
+    this.#locate = options.locate ?? (() => undefined);
     this.#bulkheads = new Bulkheads(options.bulkheads);
     const clockOriginUs = Number(process.hrtime.bigint() / 1000n);
     this.#now = sharedClock(clockOriginUs);
@@ -822,6 +827,7 @@ class LanePool implements Pool {
     if (reason !== 'distrusted') this.#collectFrom(lane);
     if ((lane.state as Lane['state']) === 'lost') return;
     const { running, begun, compiling, startedUs, pending } = lane;
+    const culprit = running === undefined ? undefined : this.#culprit(lane, running);
     lane.pending = [];
     this.#crew.lose(lane, reason);
     this.#note('warn', `an evaluator worker was lost (${reason}): ${detail}`);
@@ -838,7 +844,8 @@ class LanePool implements Pool {
     const again: Entry[] = [];
     for (const [n, entry] of pending.entries()) {
       if (reason === 'distrusted' ? entry.lied : entry === running) {
-        this.#blame(entry, FAILURES[reason], detail, startedUs, microsBetween(startedUs, this.#now()));
+        const evaluationUs = microsBetween(startedUs, this.#now());
+        this.#blame(entry, FAILURES[reason], detail, startedUs, evaluationUs, culprit);
         continue;
       }
       if (reason === 'distrusted' && n < begun) entry.lied = true;
@@ -867,12 +874,22 @@ class LanePool implements Pool {
     detail: string,
     startedUs: number,
     evaluationUs: number,
+    culprit?: Culprit,
   ): void {
     const { job, probation } = entry;
     if (probation !== undefined) this.#charge(job.session, probation.tool);
     else if (job.kind === 'judge') this.#blamed.add(job.bytes);
     const queueUs = microsBetween(entry.submittedUs, startedUs);
-    this.#deliver(entry, { kind: 'failure', reason, detail, queueUs, evaluationUs });
+    const failure = { kind: 'failure', reason, detail, queueUs, evaluationUs } as const;
+    this.#deliver(entry, culprit === undefined ? failure : { ...failure, culprit });
+  }
+
+  /** Read from the lane's cells, which outlive it. */
+  #culprit(lane: Lane, { job, policy }: Entry): Culprit | undefined {
+    const [rule, part] = lane.cursor;
+    return job.kind === 'judge' && rule > 0
+      ? this.#locate(this.#policies.programOf(policy), rule, part)
+      : undefined;
   }
 
   #fail(entry: Entry, reason: EvaluationFailureReason | 'overload', detail: string): void {

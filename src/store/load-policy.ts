@@ -2,11 +2,13 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { Diagnostic } from '../policy/diagnostic.ts';
 import type { Program } from '../policy/program.ts';
 import type { PolicyErrorCode } from '../policy/text/codes.ts';
 import { MAX_BYTES } from '../policy/text/document.ts';
 import { readPolicy } from '../policy/text/read-policy.ts';
+import type { CheckUse } from '../policy/text/report.ts';
 import { canonicalJson } from './canonical-json.ts';
 
 export type LoadedPolicy =
@@ -16,6 +18,8 @@ export type LoadedPolicy =
       /** SHA-256, in hex, over the program's canonical JSON: files that mean the same have the same digest. */
       readonly digest: string;
       readonly file: string;
+      /** All files that it was made of: a change of any may change it. */
+      readonly files: readonly string[];
       readonly warnings: readonly Diagnostic[];
       /** The file's text, for showing the lines that diagnostics name. */
       readonly bytes: Uint8Array;
@@ -28,8 +32,51 @@ export async function loadPolicy(path: string): Promise<LoadedPolicy> {
   if ('fault' in file) return { ok: false, diagnostics: [file.fault] };
   const reading = readPolicy(file.bytes, path);
   if (!reading.ok) return { ok: false, diagnostics: reading.diagnostics, bytes: file.bytes };
-  const { program, warnings } = reading;
-  return { ok: true, program, digest: digestOf(program), file: path, warnings, bytes: file.bytes };
+  const { warnings } = reading;
+  const made = { file: path, warnings, bytes: file.bytes };
+  if (reading.checks.length === 0) {
+    const { program } = reading;
+    return { ok: true, program, digest: digestOf(program), files: [path], ...made };
+  }
+  const loaded = await withChecks(reading.program, reading.checks, path);
+  if ('diagnostics' in loaded) return { ok: false, diagnostics: loaded.diagnostics, bytes: file.bytes };
+  const { program, files } = loaded;
+  return { ok: true, program, digest: digestOf(program), files, ...made };
+}
+
+type WithChecks =
+  | { readonly program: Program; readonly files: readonly string[] }
+  | { readonly diagnostics: Diagnostic[] };
+
+async function withChecks(program: Program, uses: readonly CheckUse[], path: string): Promise<WithChecks> {
+  // Loaded here and not above: a policy without checks needs no sandbox.
+  const { loadChecks } = await import('../checks/load-checks.ts');
+  const folder = dirname(path);
+  const checks = await loadChecks(
+    uses.map(({ ref }) => ref),
+    folder,
+  );
+  if (checks.ok) {
+    const files = checks.bundle.modules.map(({ name }) => join(folder, name));
+    return { program: { ...program, checks: checks.bundle }, files: [path, ...files] };
+  }
+  const diagnostics = uses.flatMap((use) => {
+    const fault = checks.faults.find(({ ref }) => ref === use.ref);
+    if (fault === undefined) return [];
+    const place = fault.line === undefined ? (fault.file ?? '') : `${fault.file}:${fault.line}`;
+    return [
+      {
+        code: 'bad_check',
+        file: path,
+        line: use.line,
+        column: use.column,
+        path: use.path,
+        found: `${use.ref}: ${place === '' ? '' : `${place}: `}${fault.message}`,
+        expected: 'a check that can be loaded: docs/checks.md says what it may hold',
+      },
+    ];
+  });
+  return { diagnostics };
 }
 
 export function digestOf(program: Program): string {

@@ -209,12 +209,14 @@ function compileRule(
   };
 }
 
-/** Whether the file is there and can be run is found out by whoever loads it: here it is a name. */
 function compileCheck(node: TreeNode, path: PathStep[], report: Report): string | null {
   const check = fieldOf(node, 'check');
   if (check?.kind !== 'string' || check.value.trim() === '') return null;
-  if (/^\.\/[^#\\\0]+\.mjs(?:#[A-Za-z_$][\w$]*)?$/.test(check.value) && !check.value.includes('..'))
+  const isPath = /^\.\/[^#\\\0]+\.mjs(?:#[A-Za-z_$][\w$]*)?$/.test(check.value);
+  if (isPath && !check.value.includes('..')) {
+    report.check(check.value, check.at, showPath([...path, 'check']));
     return check.value;
+  }
   report.fault({
     code: 'bad_check',
     at: check.at,

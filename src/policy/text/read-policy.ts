@@ -6,10 +6,17 @@ import type { Diagnostic } from '../diagnostic.ts';
 import type { Program } from '../program.ts';
 import { compile } from './compile.ts';
 import { readDocument } from './document.ts';
+import type { CheckUse } from './report.ts';
 import { checkShape } from './shape.ts';
 
 export type PolicyReading =
-  | { readonly ok: true; readonly program: Program; readonly warnings: Diagnostic[] }
+  | {
+      readonly ok: true;
+      readonly program: Program;
+      readonly warnings: Diagnostic[];
+      /** The checks that rules name, which are still to be loaded. */
+      readonly checks: readonly CheckUse[];
+    }
   | { readonly ok: false; readonly diagnostics: Diagnostic[] };
 
 export function readPolicy(bytes: Uint8Array, file: string): PolicyReading {
@@ -19,5 +26,5 @@ export function readPolicy(bytes: Uint8Array, file: string): PolicyReading {
   checkShape(tree, report);
   const program = compile(tree, report);
   if (report.hasFaults) return { ok: false, diagnostics: report.faults() };
-  return { ok: true, program, warnings: report.warnings() };
+  return { ok: true, program, warnings: report.warnings(), checks: report.checks() };
 }

@@ -13,6 +13,9 @@ export type Fault = {
   readonly expected: string;
   readonly hint?: string | undefined;
 };
+/** Where a rule names a check. */
+export type CheckUse = Place & { readonly ref: string; readonly path: string };
+
 export type Doubt = Omit<Fault, 'code'> & { readonly code: PolicyWarningCode };
 
 /** More than these help nobody. */
@@ -26,6 +29,7 @@ export class Report {
   readonly #faults: Fault[] = [];
   readonly #doubts: Doubt[] = [];
   readonly #seen = new Set<string>();
+  readonly #checks: CheckUse[] = [];
 
   constructor(file: string, placeOf: (offset: number) => Place) {
     this.#file = file;
@@ -46,6 +50,15 @@ export class Report {
 
   doubt(doubt: Doubt): void {
     if (this.#doubts.length < MAX_FAULTS && this.#isNew(doubt)) this.#doubts.push(doubt);
+  }
+
+  /** Whether the file of a check is there and can be run is found out by whoever loads it. */
+  check(ref: string, at: number, path: string): void {
+    this.#checks.push({ ref, path, ...this.#placeOf(at) });
+  }
+
+  checks(): readonly CheckUse[] {
+    return this.#checks;
   }
 
   faults(): Diagnostic[] {
