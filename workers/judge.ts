@@ -9,14 +9,20 @@ import { type AgentCall, readAgentMessage } from '../src/mcp/read-agent-message.
 import { readServerMessage } from '../src/mcp/read-server-message.ts';
 import type { Engines } from '../src/policy/engines.ts';
 import {
-  evaluate,
-  isVisible,
-  nameStanding,
-  needs,
-  type PreparedPolicy,
-  prepare,
-} from '../src/policy/evaluate.ts';
-import { holdsExpressions, type Program } from '../src/policy/program.ts';
+  evaluateLayers,
+  isVisibleIn,
+  needsOf,
+  type PreparedLayers,
+  prepareLayers,
+  standingIn,
+} from '../src/policy/layers.ts';
+import {
+  holdsExpressions,
+  type Layer,
+  layersOf,
+  type PolicyProgram,
+  type Program,
+} from '../src/policy/program.ts';
 import { compileRegex } from '../src/policy/regex.ts';
 import { isSpecifiedName } from '../src/policy/tool-name.ts';
 import { type Injection, type Injections, REHEARSES_OUT_OF_MEMORY } from '../src/pool/wire.ts';
@@ -24,7 +30,7 @@ import { factsOf } from './facts.ts';
 import type { IsSuspect, LaneJudge } from './serve-lane.ts';
 import { Workshop } from './workshop.ts';
 
-type Loaded = { readonly policy: PreparedPolicy; readonly injections: ReadonlyMap<string, Injection> };
+type Loaded = { readonly policy: PreparedLayers; readonly injections: ReadonlyMap<string, Injection> };
 
 export function createJudge(): LaneJudge {
   const policies = new Map<number, Loaded>();
@@ -38,13 +44,16 @@ export function createJudge(): LaneJudge {
   return {
     load(handle: number, given: unknown, injections: Injections) {
       // INVARIANT: only programs that the policy room compiled are loaded.
-      const program = given as Program;
-      const use = (engines: Engines): void => {
-        const policy = prepare(program, engines);
+      const program = given as PolicyProgram;
+      const use = (enginesOf: (layer: Layer) => Engines): void => {
+        const policy = prepareLayers(program, enginesOf);
         policies.set(handle, { policy, injections: new Map(Object.entries(injections)) });
       };
-      if (!holdsExpressions(program) && program.checks === undefined) return use({ compileRegex });
-      return enginesFor(program, workshop).then(use);
+      const layers = layersOf(program);
+      if (layers.every((layer) => isPlain(layer.program))) return use(() => ({ compileRegex }));
+      return enginesFor(layers, workshop).then((engines) =>
+        use((layer) => engines.get(layer) ?? { compileRegex }),
+      );
     },
     mend: () => (workshop.isBroken ? workshop.mend() : undefined),
     unload: (handle) => void policies.delete(handle),
@@ -60,19 +69,29 @@ export function createJudge(): LaneJudge {
   };
 }
 
-/** Loaded with the first policy that needs them: each costs a lane some megabytes. */
-async function enginesFor(program: Program, workshop: Workshop): Promise<Engines> {
-  let engines: Engines = { compileRegex };
-  if (holdsExpressions(program)) {
-    const { prepareExpression } = await import('../src/policy/cel/expression.ts');
-    engines = { ...engines, compileExpression: prepareExpression };
-  }
-  if (program.checks !== undefined) engines = { ...engines, runCheck: await workshop.open(program.checks) };
-  return engines;
+/** Whether it is judged without any engine but that of patterns. */
+function isPlain(program: Program): boolean {
+  return !holdsExpressions(program) && program.checks === undefined;
 }
 
-function readServer(bytes: Uint8Array, policy: PreparedPolicy): ServerReading {
-  return readServerMessage(bytes, {}, (tool) => isVisible(policy, tool));
+/** Loaded with the first policy that needs them: each costs a lane some megabytes. */
+async function enginesFor(layers: readonly Layer[], workshop: Workshop): Promise<Map<Layer, Engines>> {
+  const all = new Map<Layer, Engines>();
+  for (const layer of layers) {
+    const { program } = layer;
+    let engines: Engines = { compileRegex };
+    if (holdsExpressions(program)) {
+      const { prepareExpression } = await import('../src/policy/cel/expression.ts');
+      engines = { ...engines, compileExpression: prepareExpression };
+    }
+    if (program.checks !== undefined) engines = { ...engines, runCheck: await workshop.open(program.checks) };
+    all.set(layer, engines);
+  }
+  return all;
+}
+
+function readServer(bytes: Uint8Array, policy: PreparedLayers): ServerReading {
+  return readServerMessage(bytes, {}, (tool) => isVisibleIn(policy, tool));
 }
 
 function verdictOn({ args: _, ...call }: AgentCall, unusual: boolean): Extract<Verdict, { kind: 'call' }> {
@@ -87,7 +106,7 @@ function judgeCall(
   cursor: Int32Array,
   about: SessionDescription | undefined,
 ): Verdict {
-  const standing = nameStanding(policy, call.tool);
+  const standing = standingIn(policy, call.tool);
   if (standing === 'look_alike')
     return {
       kind: 'malformed',
@@ -105,10 +124,10 @@ function judgeCall(
     const injection = injections.get(call.tool);
     if (injection !== undefined) rehearse(injection, cursor);
   }
-  const asks = needs(policy, call.tool);
+  const asks = needsOf(policy, call.tool);
   if (asks.announced && about?.tools === null) return { ...verdictOn(call, unusual), unannounced: true };
   const known = asks.facts ? { ...call, facts: factsOf(about, call.tool) } : call;
-  const ruling = evaluate(policy, known, cursor);
+  const ruling = evaluateLayers(policy, known, cursor);
   if (!unusual && call.task === undefined && call.progressToken === undefined)
     return { kind: 'call', id: call.id, tool: call.tool, ruling };
   return { ...verdictOn(call, unusual), ruling };

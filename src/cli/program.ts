@@ -23,7 +23,7 @@ export type CommandIo = {
 };
 
 type RunFlags = {
-  readonly config: string;
+  readonly config: readonly string[];
   readonly stateDir?: string;
   readonly state: 'lmdb' | 'memory';
   readonly log?: string;
@@ -52,7 +52,11 @@ export function createProgram(io: CommandIo): Command {
     .usage('-c POLICY [options] -- COMMAND [ARG...]')
     .argument('<command>', 'the upstream MCP server: a command that speaks MCP on its stdin and stdout')
     .argument('[args...]', 'its arguments')
-    .requiredOption('-c, --config <file>', 'policy file (YAML)')
+    .requiredOption(
+      '-c, --config <file>',
+      'policy file (YAML); may be repeated: every one must allow a call, the first stands above the others',
+      (file: string, before: readonly string[] | undefined) => [...(before ?? []), file],
+    )
     .option(
       '--state-dir <dir>',
       'folder for counters and the decision log (default: $XDG_STATE_HOME/portcullis)',
@@ -167,13 +171,13 @@ function runOptions(
 ): RunOptions {
   const stateDir = resolve(flags.stateDir ?? defaultStateDir(env));
   return {
-    policyFile: flags.config,
+    policyFiles: flags.config,
     command,
     args,
     stateDir,
     logFile: flags.log ?? join(stateDir, 'decisions.jsonl'),
     logLevel: flags.logLevel,
-    serverName: flags.serverName ?? basename(flags.config).replace(/\.ya?ml$/i, ''),
+    serverName: flags.serverName ?? basename(flags.config[0] ?? '').replace(/\.ya?ml$/i, ''),
     mode: flags.dryRun === true ? 'dry_run' : 'enforce',
     failMode: flags.failMode,
     inject: flags.inject,

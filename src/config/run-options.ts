@@ -8,7 +8,8 @@ export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] 
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export type RunOptions = {
-  readonly policyFile: string;
+  /** At least one; all must allow. */
+  readonly policyFiles: readonly string[];
   readonly command: string;
   readonly args: readonly string[];
   readonly stateDir: string;

@@ -15,11 +15,11 @@ import { openLmdbCounters } from '../counters/lmdb.ts';
 import { createMemoryCounters } from '../counters/memory.ts';
 import type { Counters, PolicyInForce } from '../gate/ports.ts';
 import type { Instant } from '../gate/protocol.ts';
-import { culpritOf, type Program } from '../policy/program.ts';
+import { culpritOf, type PolicyProgram } from '../policy/program.ts';
 import { PolicyLoadError } from '../pool/policies.ts';
 import { createPool, type Pool } from '../pool/pool.ts';
 import { Session } from '../proxy/session.ts';
-import { loadPolicyApart } from '../store/load-apart.ts';
+import { loadPoliciesApart } from '../store/load-apart.ts';
 import type { LoadedPolicy } from '../store/load-policy.ts';
 import { type PolicyWatch, watchPolicy } from '../store/watch-policy.ts';
 import type { Channel } from '../transport/channel.ts';
@@ -61,13 +61,13 @@ export async function runProxy(options: RunOptions, parts: RunParts): Promise<nu
     runTimeoutMs: options.evaluationTimeoutMs,
     ...(options.lanes === undefined ? {} : { lanes: options.lanes }),
     // INVARIANT: only programs that the policy room compiled are loaded.
-    locate: (program, rule, part) => culpritOf(program as Program, rule, part),
+    locate: (program, rule, part) => culpritOf(program as PolicyProgram, rule, part),
     note: (level, message) => logger[level]({}, message),
   });
   try {
-    const loaded = await loadPolicyApart(options.policyFile);
+    const loaded = await loadPoliciesApart(options.policyFiles);
     if (!loaded.ok) {
-      parts.reportPolicy(loaded);
+      for (const failure of loaded.failures) parts.reportPolicy(failure);
       return EXIT.CONFIG;
     }
     for (const warning of loaded.warnings) logger.warn({ warning }, 'policy warning');
@@ -277,11 +277,15 @@ function reloadOnChange(
   let failures = 0;
   let queue = Promise.resolve();
   const reload = async (): Promise<void> => {
-    const loaded = await loadPolicyApart(options.policyFile);
+    const loaded = await loadPoliciesApart(options.policyFiles);
     if (!loaded.ok) {
       failures += 1;
       logger.error(
-        { policy: inForce.digest, failures, diagnostics: loaded.diagnostics },
+        {
+          policy: inForce.digest,
+          failures,
+          diagnostics: loaded.failures.flatMap(({ diagnostics }) => diagnostics),
+        },
         'the changed policy file is not valid; the policy in force stays',
       );
       return;

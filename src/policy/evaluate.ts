@@ -75,15 +75,20 @@ const MAX_PLANS = 2_000;
 const WILDCARD = '*';
 const NO_ARGUMENTS: JsonObject = {};
 
+/** Among several policies: this one's name, and how many rules stand before its own. */
+export type Among = { readonly policy?: string; readonly before: number };
+const ALONE: Among = { before: 0 };
+
 /** @throws where something does not compile or the program is not one that the reader made. */
-export function prepare(program: Program, engines: Engines): PreparedPolicy {
+export function prepare(program: Program, engines: Engines, among: Among = ALONE): PreparedPolicy {
   const rulesByName = new Map<string, readonly PreparedRule[]>();
   const globs: RuleGlob[] = [];
   let wildcard: readonly PreparedRule[] = [];
-  let number = 0;
+  let number = among.before;
+  const policy = among.policy === undefined ? {} : { policy: among.policy };
   for (const tool of program.tools) {
     const rules = tool.rules.map((rule, index) =>
-      prepareRule(rule, { tool: tool.key, rule: rule.name, index }, ++number, engines),
+      prepareRule(rule, { tool: tool.key, rule: rule.name, index, ...policy }, ++number, engines),
     );
     if (tool.key === WILDCARD) wildcard = rules;
     else if (isGlob(tool.key)) globs.push({ ...keyedGlob(tool.key), rules });

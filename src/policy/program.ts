@@ -111,20 +111,63 @@ export function holdsExpressions(program: Program): boolean {
   );
 }
 
-/** The rule and the part of it that a judge's cursor means: its number over all rules, and the part's, both from 1. */
-export function culpritOf(program: Program, number: number, part: number): Culprit | undefined {
-  let before = 0;
-  for (const { key, rules } of program.tools) {
-    const index = number - before - 1;
-    const rule = rules[index];
-    before += rules.length;
-    if (rule === undefined) continue;
-    const name = partsOf(rule)[part - 1];
-    const { onDeny } = rule;
+/** One of several policies: `policy` names it in denials and records. */
+export type Layer = { readonly policy: string; readonly program: Program };
+
+/** What is put in force: one policy, or several that must all allow. */
+export type PolicyProgram = Program | { readonly format: 1; readonly layers: readonly Layer[] };
+
+export function layersOf(program: PolicyProgram): readonly Layer[] {
+  return 'layers' in program ? program.layers : [{ policy: '', program }];
+}
+
+/**
+ * The program with counters of its own, for a policy beside others: what two files call alike is two counters.
+ * The first keeps the names it has alone.
+ */
+export function withOwnCounters(program: Program, owner: string): Program {
+  const own = (counter: CounterRef): CounterRef => ({
+    ...counter,
+    scope: `@${owner}/${counter.scope ?? '_global'}`,
+  });
+  const ruleOf = (rule: Rule): Rule => {
+    if (rule.action === 'deny') return rule;
+    const conditions = rule.conditions.map((condition) =>
+      condition.on === 'state' ? { ...condition, counter: own(condition.counter) } : condition,
+    );
+    const { limit } = rule;
     return {
-      rule: { tool: key, rule: rule.name, index, ...(name === undefined ? {} : { part: name }) },
-      ...(onDeny === undefined ? {} : { onDeny }),
+      ...rule,
+      conditions,
+      ...(limit === undefined ? {} : { limit: { ...limit, counter: own(limit.counter) } }),
     };
+  };
+  return { ...program, tools: program.tools.map((tool) => ({ ...tool, rules: tool.rules.map(ruleOf) })) };
+}
+
+/** The rule and the part of it that a judge's cursor means: its number over all rules, and the part's, both from 1. */
+export function culpritOf(program: PolicyProgram, number: number, part: number): Culprit | undefined {
+  let before = 0;
+  const layers = layersOf(program);
+  for (const { policy, program: own } of layers) {
+    for (const { key, rules } of own.tools) {
+      const index = number - before - 1;
+      const rule = rules[index];
+      before += rules.length;
+      if (rule === undefined) continue;
+      const name = partsOf(rule)[part - 1];
+      const { onDeny } = rule;
+      return {
+        rule: {
+          tool: key,
+          rule: rule.name,
+          index,
+          ...(layers.length === 1 ? {} : { policy }),
+          ...(name === undefined ? {} : { part: name }),
+        },
+        ...(onDeny === undefined ? {} : { onDeny }),
+      };
+    }
   }
   return undefined;
 }

@@ -1,10 +1,10 @@
 /**
- * Reads a policy file in a thread of its own that ends with the reading. A file that takes too long, or more memory than
+ * Reads policy files in a thread of its own that ends with the reading. A file that takes too long, or more memory than
  * a policy may, is a fault of that file and harms nothing else; and what reading needs (the YAML reader, the schema) is
  * gone from memory afterwards.
  */
 import { Worker } from 'node:worker_threads';
-import type { LoadedPolicy } from './load-policy.ts';
+import type { LoadedPolicies } from './load-policy.ts';
 
 /** Far more than the largest policy takes on a slow machine. */
 const TIMEOUT_MS = 30_000;
@@ -16,12 +16,15 @@ export type ApartOptions = {
   readonly module?: URL;
 };
 
-/** As `loadPolicy`: never rejects. */
-export function loadPolicyApart(path: string, options: ApartOptions = {}): Promise<LoadedPolicy> {
+/** As `loadPolicies`: never rejects. */
+export function loadPoliciesApart(
+  paths: readonly string[],
+  options: ApartOptions = {},
+): Promise<LoadedPolicies> {
   const { timeoutMs = TIMEOUT_MS, module = new URL('./load-thread.js', import.meta.url) } = options;
   return new Promise((resolve) => {
     const worker = new Worker(module, {
-      workerData: path,
+      workerData: paths,
       env: {},
       argv: [],
       execArgv: [],
@@ -32,14 +35,15 @@ export function loadPolicyApart(path: string, options: ApartOptions = {}): Promi
     });
     worker.stdout.resume();
     worker.stderr.resume();
-    const settle = (loaded: LoadedPolicy): void => {
+    const settle = (loaded: LoadedPolicies): void => {
       clearTimeout(timer);
       void worker.terminate();
       resolve(loaded);
     };
-    const fail = (found: string): void => settle({ ok: false, diagnostics: [unread(path, found)] });
+    const fail = (found: string): void =>
+      settle({ ok: false, failures: [{ ok: false, diagnostics: [unread(paths.join(', '), found)] }] });
     const timer = setTimeout(() => fail(`a file that was not read within ${timeoutMs} ms`), timeoutMs);
-    worker.once('message', (loaded: LoadedPolicy) => settle(loaded));
+    worker.once('message', (loaded: LoadedPolicies) => settle(loaded));
     worker.once('error', (error: NodeJS.ErrnoException) =>
       fail(
         error.code === 'ERR_WORKER_OUT_OF_MEMORY'

@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { Diagnostic } from '../policy/diagnostic.ts';
-import type { Program } from '../policy/program.ts';
+import { type Layer, type PolicyProgram, type Program, withOwnCounters } from '../policy/program.ts';
 import type { PolicyErrorCode } from '../policy/text/codes.ts';
 import { MAX_BYTES } from '../policy/text/document.ts';
 import { readPolicy } from '../policy/text/read-policy.ts';
@@ -79,7 +79,57 @@ async function withChecks(program: Program, uses: readonly CheckUse[], path: str
   return { diagnostics };
 }
 
-export function digestOf(program: Program): string {
+export type LoadedPolicies =
+  | {
+      readonly ok: true;
+      readonly program: PolicyProgram;
+      readonly digest: string;
+      readonly files: readonly string[];
+      readonly warnings: readonly Diagnostic[];
+    }
+  /** What is wrong, file by file. */
+  | { readonly ok: false; readonly failures: readonly Extract<LoadedPolicy, { ok: false }>[] };
+
+/** One policy, or several that must all allow, the first standing above the others. Never rejects. */
+export async function loadPolicies(paths: readonly string[]): Promise<LoadedPolicies> {
+  const loaded = await Promise.all(paths.map((path) => loadPolicy(path)));
+  const twice = paths.filter((path, i) => paths.findIndex((other) => resolve(other) === resolve(path)) < i);
+  const failures = [
+    ...loaded.filter((policy) => !policy.ok),
+    ...twice.map((path) => ({ ok: false as const, diagnostics: [givenTwice(path)] })),
+  ];
+  const policies = loaded.filter((policy) => policy.ok);
+  const [first, ...others] = policies;
+  if (failures.length > 0 || first === undefined) return { ok: false, failures };
+  const files = policies.flatMap((policy) => policy.files);
+  const warnings = policies.flatMap((policy) => policy.warnings);
+  if (others.length === 0) {
+    const { program, digest } = first;
+    return { ok: true, program, digest, files, warnings };
+  }
+  const names = namesOf(paths);
+  const layers: Layer[] = policies.map(({ program }, i) => {
+    const policy = names[i] ?? '';
+    return { policy, program: i === 0 ? program : withOwnCounters(program, policy) };
+  });
+  const program: PolicyProgram = { format: 1, layers };
+  return { ok: true, program, digest: digestOf(program), files, warnings };
+}
+
+/** The files' own names, and their whole paths where two are called alike. */
+function namesOf(paths: readonly string[]): string[] {
+  const short = paths.map((path) => basename(path));
+  return short.map((name, i) =>
+    short.indexOf(name) === short.lastIndexOf(name) ? name : (paths[i] ?? name),
+  );
+}
+
+function givenTwice(file: string): Diagnostic {
+  const found = 'a policy that is given twice';
+  return { code: 'duplicate_entry', file, line: 1, column: 1, path: '', found, expected: 'each policy once' };
+}
+
+export function digestOf(program: PolicyProgram): string {
   return createHash('sha256').update(canonicalJson(program)).digest('hex');
 }
 

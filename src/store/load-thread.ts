@@ -1,5 +1,5 @@
-/** The thread that reads a policy file for {@link loadPolicyApart}, and ends. */
+/** The thread that reads policy files for {@link loadPoliciesApart}, and ends. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { loadPolicy } from './load-policy.ts';
+import { loadPolicies } from './load-policy.ts';
 
-parentPort?.postMessage(await loadPolicy(workerData as string));
+parentPort?.postMessage(await loadPolicies(workerData as readonly string[]));

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { loadPolicyApart } from '../../src/store/load-apart.ts';
-import { loadPolicy } from '../../src/store/load-policy.ts';
+import { loadPoliciesApart } from '../../src/store/load-apart.ts';
+import { loadPolicies } from '../../src/store/load-policy.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'portcullis-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -21,8 +21,8 @@ describe('a policy read in a thread of its own', () => {
   test('is what reading it here gives', async () => {
     const good = file('good.yaml', 'version: "1"\ndefault: deny\ntools:\n  a:\n    rules: []\n');
     const bad = file('bad.yaml', 'version: "1"\ntoolz: {}\n');
-    assert.deepEqual(await loadPolicyApart(good), await loadPolicy(good));
-    assert.deepEqual(await loadPolicyApart(bad), await loadPolicy(bad));
+    assert.deepEqual(await loadPoliciesApart([good]), await loadPolicies([good]));
+    assert.deepEqual(await loadPoliciesApart([bad]), await loadPolicies([bad]));
   });
 
   for (const [what, text] of [
@@ -34,10 +34,12 @@ describe('a policy read in a thread of its own', () => {
   ] as const) {
     test(`is refused when its reader ${what}`, async () => {
       const timeoutMs = what.startsWith('exhausts') ? 60_000 : 500;
-      const loaded = await loadPolicyApart('p.yaml', { module: reader(text), timeoutMs });
+      const loaded = await loadPoliciesApart(['p.yaml'], { module: reader(text), timeoutMs });
       assert.ok(!loaded.ok);
       assert.deepEqual(
-        loaded.diagnostics.map(({ code, file: where }) => [code, where]),
+        loaded.failures
+          .flatMap(({ diagnostics }) => diagnostics)
+          .map(({ code, file: where }) => [code, where]),
         [['reader_failed', 'p.yaml']],
       );
       assert.doesNotMatch(JSON.stringify(loaded), /secret/);
