@@ -139,7 +139,7 @@ try {
   await check('the command says its version', () => assert.equal(npx('--version').trim(), version));
   await check('each shipped policy is valid', () => {
     const policies = readdirSync(join(installed, 'policies'))
-      .filter((name) => name.endsWith('.yaml'))
+      .filter((name) => name.endsWith('.yaml') && !name.endsWith('.cases.yaml'))
       .map((name) => join(installed, 'policies', name));
     assert.ok(policies.length > 0);
     const report = JSON.parse(npx('validate', '--json', ...policies));

@@ -1,66 +1,186 @@
-/** The policies that ship with the package are valid, free of warnings, and say what their comments promise. */
+/**
+ * The policies that ship with the package are valid and free of warnings, rule as the cases beside them say, and name
+ * only tools and arguments that their server really has.
+ */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { prepare } from '../../src/policy/evaluate.ts';
-import { compileRegex } from '../../src/policy/regex.ts';
-import { readPolicy } from '../../src/policy/text/read-policy.ts';
-import { ask, reasonOf } from './policies.ts';
+import type { JsonObject } from '../../src/decision/value.ts';
+import { evaluate } from '../../src/policy/evaluate.ts';
+import { NO_FACTS } from '../../src/policy/facts.ts';
+import {
+  CASE_FILES,
+  type Case,
+  covers,
+  NAMES,
+  outcomeOf,
+  readShipped,
+  readText,
+  type Shipped,
+  SNAPSHOTS,
+  type SnapshotTool,
+} from './shipped.ts';
 
-const folder = new URL('../../../policies/', import.meta.url);
+const POSTURES = ['everything-off', 'no-destructive', 'read-only'];
 
-function shipped(name: string) {
-  const reading = readPolicy(readFileSync(new URL(name, folder)), name);
-  assert.ok(reading.ok, JSON.stringify(reading));
-  assert.deepEqual(reading.warnings, []);
-  return prepare(reading.program, { compileRegex });
+test('each shipped policy has its cases, and each but the postures the tool list of its server', () => {
+  assert.ok(NAMES.length >= 1);
+  assert.deepEqual(CASE_FILES, NAMES);
+  assert.deepEqual(
+    NAMES.filter((name) => !SNAPSHOTS.has(name)),
+    NAMES.filter((name) => POSTURES.includes(name)),
+  );
+});
+
+for (const name of NAMES) {
+  const shipped = readShipped(name);
+  describe(`the shipped policy ${name}.yaml`, () => {
+    test('rules as its cases say', () => {
+      assert.ok(shipped.cases.length > 0);
+      for (const one of shipped.cases) {
+        const { reason, rule } = one;
+        const wanted = {
+          ...(reason === undefined ? {} : { reason }),
+          ...(rule === undefined ? {} : { rule }),
+        };
+        const found = outcomeOf(shipped, one);
+        assert.deepEqual({ ...found, ...wanted, effect: one.expect }, found, JSON.stringify(one));
+        if (one.expect === 'deny') assert.ok(reason ?? rule, `${JSON.stringify(one)} says nothing of why`);
+      }
+    });
+
+    test('has each of its rules tried with both outcomes', () => {
+      assert.deepEqual(untried(shipped), []);
+    });
+
+    const { snapshot } = shipped;
+    if (snapshot === null) return;
+
+    test('says which version of which server it is for', () => {
+      const head = shipped.text.split('\nversion:')[0] ?? '';
+      assert.ok(head.includes(`${snapshot.package.name} ${snapshot.package.version}`), head);
+      assert.match(head, /# To adapt: /);
+    });
+
+    test('names only tools and arguments that the server has', () => {
+      assert.deepEqual(unknownNames(shipped, snapshot.tools), []);
+    });
+
+    test('has a case for every tool of the server, and allows only calls that fit its schema', () => {
+      const tried = new Set(shipped.cases.map(({ call }) => call.tool));
+      assert.deepEqual(
+        snapshot.tools.map((tool) => tool.name).filter((tool) => !tried.has(tool)),
+        [],
+      );
+      const allowed = shipped.cases.filter(({ expect }) => expect === 'allow');
+      assert.deepEqual(
+        allowed.filter((one) => !fits(one, snapshot.tools)).map(({ call }) => JSON.stringify(call)),
+        [],
+      );
+    });
+  });
 }
 
-const CASES: { [file: string]: [string, string, string][] } = {
-  'filesystem.yaml': [
-    ['read_file', '{"path":"/srv/project/src/a.ts"}', 'allowed'],
-    ['read_text_file', '{"path":"/srv/project"}', 'allowed'],
-    ['read_file', '{"path":"/srv/project/../etc/passwd"}', 'rule_denied'],
-    ['read_file', '{"path":"/srv/project/.."}', 'rule_denied'],
-    ['read_file', '{"path":"/srv/projects/a"}', 'rule_denied'],
-    ['read_file', '{"path":"/srv/project/.env"}', 'rule_denied'],
-    ['read_file', '{"path":"/srv/project//.env"}', 'rule_denied'],
-    ['read_file', '{"path":"/srv/project/a.env"}', 'allowed'],
-    ['read_file', '{"path":["/srv/project/a"]}', 'invalid_argument'],
-    ['write_file', '{"path":"/srv/project/a.txt"}', 'allowed'],
-    ['write_file', '{"path":"/srv/project/.git/config"}', 'rule_denied'],
-    ['list_directory', '{"path":"/srv/project/src"}', 'allowed'],
-    ['list_directory', '{}', 'invalid_argument'],
-    ['move_file', '{}', 'tool_not_listed'],
-  ],
-  'payments.yaml': [
-    ['create_charge', '{"amount":500,"currency":"eur"}', 'allowed'],
-    ['create_charge', '{"amount":500.01,"currency":"eur"}', 'rule_denied'],
-    ['create_charge', '{"amount":-1,"currency":"eur"}', 'rule_denied'],
-    ['create_charge', '{"amount":1,"currency":"gbp"}', 'rule_denied'],
-    ['create_charge', '{"amount":"1","currency":"eur"}', 'invalid_argument'],
-    ['create_refund', '{"reason":"duplicate order"}', 'allowed'],
-    ['create_refund', '{"reason":" "}', 'rule_denied'],
-    ['delete_customer', '{}', 'tool_hidden'],
-    ['list_charges', '{}', 'allowed'],
-  ],
-};
-
-describe('the shipped policy', () => {
-  for (const [file, cases] of Object.entries(CASES)) {
-    test(`${file} rules as it says`, () => {
-      const policy = shipped(file);
-      for (const [tool, args, reason] of cases)
-        assert.equal(reasonOf(ask(policy, args, tool)), reason, `${tool} ${args}`);
-    });
+/** Rules that no case denies by, or that stand over no case that is allowed. */
+function untried({ program, cases }: Shipped): string[] {
+  const missing: string[] = [];
+  for (const { key, rules } of program.tools) {
+    const own = cases.filter(({ call }) => covers(key, call.tool));
+    for (const rule of rules) {
+      if (!own.some((one) => one.expect === 'deny' && one.rule === rule.name))
+        missing.push(`${key}: no case is denied by "${rule.name}"`);
+      const prohibits = rule.action === 'deny' && rule.when === undefined;
+      if (!prohibits && !own.some((one) => one.expect === 'allow'))
+        missing.push(`${key}: no case passes "${rule.name}"`);
+    }
   }
+  return missing;
+}
 
-  test('files are the ones tested here', () => {
+function unknownNames({ program, name }: Shipped, tools: readonly SnapshotTool[]): string[] {
+  const unknown: string[] = [];
+  for (const key of [...program.hide, ...program.tools.map((tool) => tool.key)])
+    if (!tools.some((tool) => covers(key, tool.name))) unknown.push(`tool ${key} in ${name}.yaml`);
+  for (const { key, rules } of program.tools) {
+    const known = new Set(
+      tools
+        .filter((tool) => covers(key, tool.name))
+        .flatMap((tool) => Object.keys(tool.inputSchema.properties ?? {})),
+    );
+    for (const argument of rules.flatMap(argumentsRead))
+      if (!known.has(argument)) unknown.push(`argument ${argument} of ${key} in ${name}.yaml`);
+  }
+  return unknown;
+}
+
+/** The arguments that a rule names: its conditions' paths, and in expressions what stands behind `args`. */
+function argumentsRead(rule: Shipped['program']['tools'][number]['rules'][number]): string[] {
+  const named: string[] = [];
+  if (rule.action === 'evaluate') {
+    for (const condition of rule.conditions)
+      if (condition.on === 'args') named.push(condition.path[0] as string);
+    if (rule.limit?.amount.kind === 'argument') named.push(rule.limit.amount.path[0] as string);
+  }
+  for (const expression of [rule.when ?? '', ...(rule.require ?? [])]) {
+    for (const match of expression.matchAll(/\bargs\.([A-Za-z_]\w*)\b(?!\()/g))
+      named.push(match[1] as string);
+    const list = /^\s*args\.all\(k, k in (\[[^\]]*\])\)\s*$/.exec(expression)?.[1];
+    if (list !== undefined) named.push(...(JSON.parse(list) as string[]));
+  }
+  return named;
+}
+
+function fits({ call }: Case, tools: readonly SnapshotTool[]): boolean {
+  const schema = tools.find((tool) => tool.name === call.tool)?.inputSchema;
+  if (schema === undefined) return false;
+  const given = call.arguments ?? {};
+  return (
+    (schema.required ?? []).every((argument) => Object.hasOwn(given, argument)) &&
+    Object.keys(given).every((argument) => Object.hasOwn(schema.properties ?? {}, argument))
+  );
+}
+
+describe('a posture over the tools of real servers', () => {
+  const tools = [...SNAPSHOTS.values()].flatMap((snapshot) => snapshot.tools);
+  const allowedBy = (name: string): string[] => {
+    const { prepared } = readShipped(name);
+    return tools
+      .filter(({ name: tool, annotations }) => {
+        const announced = { annotations: annotations as JsonObject | null, inputSchema: null };
+        return evaluate(prepared, { tool, args: {}, facts: { ...NO_FACTS, announced } }).effect === 'allow';
+      })
+      .map((tool) => tool.name);
+  };
+
+  test('read-only allows what is announced as read-only, but for what it hides', () => {
+    const wanted = tools.filter(({ annotations }) => annotations?.['readOnlyHint'] === true);
+    const names = wanted.map((tool) => tool.name).filter((name) => name !== 'get-env');
+    assert.ok(names.length > 20 && names.length < wanted.length);
+    assert.deepEqual(allowedBy('read-only'), names);
+  });
+
+  test('no-destructive allows what is announced as reading or adding only', () => {
+    const wanted = tools.filter(
+      ({ annotations }) =>
+        annotations?.['readOnlyHint'] === true || annotations?.['destructiveHint'] === false,
+    );
+    assert.ok(wanted.length > 20 && wanted.length < tools.length);
     assert.deepEqual(
-      readdirSync(folder)
-        .filter((name) => name.endsWith('.yaml'))
-        .sort(),
-      Object.keys(CASES).sort(),
+      allowedBy('no-destructive'),
+      wanted.map((tool) => tool.name),
     );
   });
+
+  test('everything-off allows nothing', () => {
+    assert.deepEqual(allowedBy('everything-off'), []);
+  });
+});
+
+test('the table of the shipped policies names each of them, with the version of its server', () => {
+  const table = readText('README.md');
+  for (const name of NAMES) {
+    const row = table.split('\n').find((line) => line.startsWith(`| [${name}](${name}.yaml) |`));
+    assert.ok(row !== undefined, `no row for ${name}`);
+    const from = SNAPSHOTS.get(name)?.package;
+    if (from !== undefined) assert.ok(row.includes(`${from.name} ${from.version}`), row);
+  }
 });
