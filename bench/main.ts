@@ -5,11 +5,12 @@
 import { parseArgs } from 'node:util';
 import { faults } from './faults.bench.ts';
 import { memory } from './memory.bench.ts';
+import { policy } from './policy.bench.ts';
 import { pool } from './pool.bench.ts';
 import { proxiedCalls } from './proxied-calls.bench.ts';
 import { isMet, machine, type Row, type RowResult, table } from './report.ts';
 
-const ROWS: readonly Row[] = [pool, proxiedCalls, faults, memory];
+const ROWS: readonly Row[] = [pool, policy, proxiedCalls, faults, memory];
 
 const { values } = parseArgs({
   options: {
