@@ -52,7 +52,7 @@ export function createJudge(): LaneJudge {
       const layers = layersOf(program);
       if (layers.every((layer) => isPlain(layer.program))) return use(() => ({ compileRegex }));
       return enginesFor(layers, workshop).then((engines) =>
-        use((layer) => engines.get(layer) ?? { compileRegex }),
+        use(({ program: own }) => engines.get(own) ?? { compileRegex }),
       );
     },
     mend: () => (workshop.isBroken ? workshop.mend() : undefined),
@@ -75,17 +75,16 @@ function isPlain(program: Program): boolean {
 }
 
 /** Loaded with the first policy that needs them: each costs a lane some megabytes. */
-async function enginesFor(layers: readonly Layer[], workshop: Workshop): Promise<Map<Layer, Engines>> {
-  const all = new Map<Layer, Engines>();
-  for (const layer of layers) {
-    const { program } = layer;
+async function enginesFor(layers: readonly Layer[], workshop: Workshop): Promise<Map<Program, Engines>> {
+  const all = new Map<Program, Engines>();
+  for (const { program } of layers) {
     let engines: Engines = { compileRegex };
     if (holdsExpressions(program)) {
       const { prepareExpression } = await import('../src/policy/cel/expression.ts');
       engines = { ...engines, compileExpression: prepareExpression };
     }
     if (program.checks !== undefined) engines = { ...engines, runCheck: await workshop.open(program.checks) };
-    all.set(layer, engines);
+    all.set(program, engines);
   }
   return all;
 }

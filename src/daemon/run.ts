@@ -4,6 +4,7 @@
  * unanswered call behind. It is handed its streams and its stop signals; only `cli/` touches the process.
  */
 import { randomUUID } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { type OpenDecisionLog, type OpenedLog, openDecisionLog } from '../audit/log.ts';
@@ -71,6 +72,13 @@ export async function runProxy(options: RunOptions, parts: RunParts): Promise<nu
       return EXIT.CONFIG;
     }
     for (const warning of loaded.warnings) logger.warn({ warning }, 'policy warning');
+    if (isOneOf(options.logFile, loaded.files)) {
+      logger.error(
+        { file: options.logFile },
+        'the decision log would be written into a policy file: name another file',
+      );
+      return EXIT.CONFIG;
+    }
     const opened = openLog(options);
     if (!opened.ok) {
       logger.error({ file: options.logFile }, `the decision log cannot be opened: ${opened.detail}`);
@@ -111,6 +119,16 @@ function announce(options: RunOptions, logger: Logger): void {
       { inject: options.inject },
       `REHEARSING FAULTS: evaluations of ${injected.map(([tool, fault]) => `${tool} (${fault})`).join(', ')} are made to fail`,
     );
+}
+
+/** Whether it is one of the files, under whatever name. */
+function isOneOf(file: string, files: readonly string[]): boolean {
+  const own = statSync(file, { throwIfNoEntry: false });
+  if (own === undefined) return false;
+  return files.some((other) => {
+    const stats = statSync(other, { throwIfNoEntry: false });
+    return stats?.ino === own.ino && stats.dev === own.dev;
+  });
 }
 
 function openLog(options: RunOptions): OpenedLog {

@@ -1,6 +1,6 @@
 /** Exit codes, signals, and that nothing stays behind. */
 import assert from 'node:assert/strict';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import {
@@ -65,6 +65,18 @@ describe('the process', () => {
     assert.equal((await peer.exit()).code, 78);
     assert.match(peer.stderr, /policy\.yaml/);
     assert.equal(existsSync(scratch.recordFile), false);
+  });
+
+  test('a decision log that is the policy file ends it with 78, and the policy stays as it was', async (t) => {
+    const scratch = new Scratch(t);
+    scratch.writePolicy(POLICY);
+    const peer = new Peer(
+      scratch.command(server.recording('--record', scratch.recordFile), ['--log', scratch.policyFile]),
+    );
+    assert.equal((await peer.exit()).code, 78, peer.stderr);
+    assert.match(peer.stderr, /name another file/);
+    assert.equal(readFileSync(scratch.policyFile, 'utf8'), POLICY);
+    assert.deepEqual(scratch.recorded(), []);
   });
 
   test('a state folder that cannot be made ends it with 78, and the upstream is never started', async (t) => {

@@ -79,6 +79,8 @@ describe('a tool whose evaluations keep failing', () => {
     const r = await rig({ bulkheads: PATIENT_PROBES, probationLimit: 2 });
     try {
       await failing(r, 3);
+      // While a lane is held up, strangers wait their turn behind what holds it: this tool is to be none.
+      isVerdict(await judged(r, { n: 0, do: 'ok' }), 0);
       const first = judged(r, { n: 1, do: 'wait', tool: 'bad' });
       await waiting(r.cells, 1);
       const later = [2, 3, 4].map((n) => judged(r, { n, do: 'wait', tool: 'bad' }));
