@@ -62,6 +62,7 @@ export function isVisibleIn(layers: PreparedLayers, tool: string): boolean {
 }
 
 export function standingIn(layers: PreparedLayers, tool: string): NameStanding {
+  if (layers.length === 1) return nameStanding(layers[0] as PreparedPolicy, tool);
   const standings = layers.map((layer) => nameStanding(layer, tool));
   // FAIL-CLOSED: a name that one policy takes for a look-alike stays one, whatever the others say.
   if (standings.includes('look_alike')) return 'look_alike';
