@@ -12,12 +12,14 @@ import {
   type Case,
   covers,
   NAMES,
+  type Outcome,
   outcomeOf,
   readShipped,
   readText,
   type Shipped,
   SNAPSHOTS,
   type SnapshotTool,
+  weakened,
 } from './shipped.ts';
 
 const POSTURES = ['everything-off', 'no-destructive', 'read-only'];
@@ -52,6 +54,19 @@ for (const name of NAMES) {
       assert.deepEqual(untried(shipped), []);
     });
 
+    test('has a case that comes out otherwise without each condition, requirement and when', () => {
+      const idle = new Set<string>();
+      const needed = new Set<string>();
+      for (const weak of weakened(shipped)) {
+        const isIdle = weak.cases.every((one) => isAsSaid(outcomeOf(weak, one), one));
+        (isIdle ? idle : needed).add(weak.part);
+      }
+      assert.deepEqual(
+        [...idle].filter((part) => !needed.has(part)),
+        [],
+      );
+    });
+
     const { snapshot } = shipped;
     if (snapshot === null) return;
 
@@ -78,6 +93,14 @@ for (const name of NAMES) {
       );
     });
   });
+}
+
+function isAsSaid(found: Outcome, { expect, reason, rule }: Case): boolean {
+  return (
+    found.effect === expect &&
+    (reason === undefined || found.reason === reason) &&
+    (rule === undefined || found.rule === rule)
+  );
 }
 
 /** Rules that no case denies by, or that stand over no case that is allowed. */

@@ -8,7 +8,7 @@ import { prepareExpression } from '../../src/policy/cel/expression.ts';
 import { evaluate, type PreparedPolicy, prepare } from '../../src/policy/evaluate.ts';
 import { NO_FACTS } from '../../src/policy/facts.ts';
 import { compileGlob } from '../../src/policy/glob.ts';
-import type { Program } from '../../src/policy/program.ts';
+import type { Program, Rule } from '../../src/policy/program.ts';
 import { compileRegex } from '../../src/policy/regex.ts';
 import { readPolicy } from '../../src/policy/text/read-policy.ts';
 import { CounterModel } from './counter-model.ts';
@@ -101,10 +101,46 @@ export function readShipped(name: string): Shipped {
     name,
     text,
     program: reading.program,
-    prepared: prepare(reading.program, { compileRegex, compileExpression: prepareExpression }),
+    prepared: preparedOf(reading.program),
     cases: casesSchema.parse(parse(readText(`${name}.cases.yaml`))),
     snapshot: SNAPSHOTS.get(name) ?? null,
   };
+}
+
+/** The policy with one part of one rule taken out, each time another; `part` says which. */
+export function* weakened(shipped: Shipped): Generator<Shipped & { readonly part: string }> {
+  const { program } = shipped;
+  for (const [t, tool] of program.tools.entries()) {
+    for (const [r, rule] of tool.rules.entries()) {
+      for (const [name, rest] of withoutOnePart(rule)) {
+        const rules = tool.rules.with(r, rest);
+        const weak = { ...program, tools: program.tools.with(t, { ...tool, rules }) };
+        yield {
+          ...shipped,
+          program: weak,
+          prepared: preparedOf(weak),
+          // The same rule under several tools is one text in the file, by an anchor.
+          part: `"${rule.name}": ${name}`,
+        };
+      }
+    }
+  }
+}
+
+function* withoutOnePart(rule: Rule): Generator<readonly [name: string, rest: Rule]> {
+  if (rule.when !== undefined) yield ['when', { ...rule, when: 'true' }];
+  for (const [i, expression] of (rule.require ?? []).entries())
+    yield [expression, { ...rule, require: rule.require?.with(i, 'true') ?? [] }];
+  if (rule.action === 'deny') return;
+  for (const [i, condition] of rule.conditions.entries())
+    yield [
+      `${condition.op} ${JSON.stringify(condition.value)}`,
+      { ...rule, conditions: rule.conditions.toSpliced(i, 1) },
+    ];
+}
+
+function preparedOf(program: Program): PreparedPolicy {
+  return prepare(program, { compileRegex, compileExpression: prepareExpression });
 }
 
 /** What becomes of the call, its limits included, where nothing was called before. */
