@@ -5,7 +5,10 @@ import type { CallContext } from './facts.ts';
 import type { Expression } from './program.ts';
 
 /** Throws where the expression cannot be evaluated for this call. */
-export type Evaluable = (context: CallContext) => boolean;
+export type Evaluable = ((context: CallContext) => boolean) & {
+  /** The arguments that it names, as far as its text tells: `args.a.b` is `[a, b]`. */
+  readonly paths: readonly (readonly string[])[];
+};
 
 export type Engines = {
   readonly compileRegex: CompileRegex;

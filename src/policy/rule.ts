@@ -65,12 +65,13 @@ export function prepareRule(rule: Rule, ref: RuleRef, number: number, engines: E
     const what =
       applies === null ? 'it denies every call of this tool' : `it denies calls for which ${code(rule.when)}`;
     const denial = deny('rule_denied', what);
-    const nothing = { paths: [], judgeAmount: null, reads: [], ownReads: [], reserve: () => null };
+    const paths = applies?.paths ?? [];
+    const nothing = { paths, judgeAmount: null, reads: [], ownReads: [], reserve: () => null };
     return { ...shared, ...nothing, needsContext: applies !== null, judge: () => denial };
   }
   const steps: Step[] = [];
   const reads: Obligation[] = [];
-  const paths: (readonly string[])[] = [];
+  const paths: (readonly string[])[] = [...(applies?.paths ?? [])];
   for (const condition of rule.conditions) {
     if (condition.on === 'args') {
       paths.push(condition.path);
@@ -83,7 +84,11 @@ export function prepareRule(rule: Rule, ref: RuleRef, number: number, engines: E
     const denial = deny('rule_denied', `"${clip(name, 100)}" can never satisfy the condition`);
     steps.push(test === 'never' ? () => denial : () => null);
   }
-  for (const expression of rule.require ?? []) steps.push(requirementStep(expression, engines, deny));
+  for (const expression of rule.require ?? []) {
+    const holds = evaluable(expression, engines);
+    paths.push(...holds.paths);
+    steps.push(requirementStep(expression, holds, deny));
+  }
   if (rule.check !== undefined) steps.push(checkStep(rule.check, engines, deny));
   const before = applies === null ? 1 : 2;
   const { limit } = rule;
@@ -126,8 +131,7 @@ function evaluable(expression: Expression, { compileExpression }: Engines): Eval
   return compileExpression(expression);
 }
 
-function requirementStep(expression: Expression, engines: Engines, deny: MakeDenial): Step {
-  const holds = evaluable(expression, engines);
+function requirementStep(expression: Expression, holds: Evaluable, deny: MakeDenial): Step {
   const denial = deny('rule_denied', `it must hold that ${code(expression)}`);
   // INVARIANT: whatever throws here is a failed evaluation of this rule (evaluate.ts), never a requirement that held.
   return (_args, context) => (holds(context as CallContext) === true ? null : denial);

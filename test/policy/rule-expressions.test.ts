@@ -161,6 +161,23 @@ tools:
   });
 });
 
+test('arguments that expressions read may not be spelt otherwise', () => {
+  const policy = rules(`
+      - {name: a, action: deny, when: has(args.force) && args.force}
+      - {name: b, require: 'args.limits["max"] < 5 && !hasPointer(args, "/o/deep")'}
+`);
+  const good = '{"force":false,"limits":{"max":1},"other":1,"Others":2}';
+  assert.equal(outcome(policy, good), 'allow');
+  for (const args of [
+    '{"Force":true,"limits":{"max":1}}',
+    '{"force":false,"FORCE":true,"limits":{"max":1}}',
+    '{"limits":{"max":1,"Max":9}}',
+    '{"limits":{"max":1},"Limits":{"max":9}}',
+    '{"limits":{"max":1},"o":{"Deep":1}}',
+  ])
+    assert.equal(outcome(policy, args), 'invalid_argument', args);
+});
+
 test('the cursor tells which part of a rule is judged, as partsOf names them', () => {
   const program = programOf(
     rules(`

@@ -3,6 +3,7 @@
  * evaluated in the lanes. An expression answers true or false, or it throws: whoever asks denies then.
  */
 import type { ASTNode, Environment, ParseResult } from '@marcbachmann/cel-js';
+import type { Evaluable } from '../engines.ts';
 import type { CallContext } from '../facts.ts';
 import { Doubt } from './doubt.ts';
 import {
@@ -13,6 +14,7 @@ import {
   SessionView,
   ToolView,
 } from './environment.ts';
+import { stepsOf } from './pointers.ts';
 import { toMap } from './values.ts';
 
 /** `from` and `to`: a half-open range of UTF-16 units in the source. */
@@ -46,12 +48,12 @@ export function checkExpression(source: string): ExpressionFault | null {
 }
 
 /** @throws where the source is no expression that {@link checkExpression} accepts. */
-export function prepareExpression(source: string): (context: CallContext) => boolean {
+export function prepareExpression(source: string): Evaluable {
   const fault = checkExpression(source);
   if (fault !== null) throw new ExpressionError(fault.message);
   const evaluate = parse(source);
   evaluate.check();
-  return (context) => {
+  const holds = (context: CallContext): boolean => {
     let value: unknown;
     try {
       value = evaluate(variablesOf(context));
@@ -63,6 +65,34 @@ export function prepareExpression(source: string): (context: CallContext) => boo
     // FAIL-CLOSED: nothing is taken for true or false that is neither.
     throw new ExpressionError('it is neither true nor false');
   };
+  return Object.assign(holds, { paths: argumentsNamedIn(evaluate.ast) });
+}
+
+/** Every `args.a.b`, `args["a"]` and `pointer(args, "/a")` of the text. */
+function argumentsNamedIn(ast: ASTNode): string[][] {
+  const paths: string[][] = [];
+  visit(ast, (node) => {
+    const path = argumentPath(node) ?? pointerPath(node);
+    if (path !== null && path.length > 0) paths.push(path);
+  });
+  return paths;
+}
+
+function argumentPath(node: ASTNode): string[] | null {
+  if (node.op === 'id') return node.args === 'args' ? [] : null;
+  if (node.op !== '.' && node.op !== '[]') return null;
+  const [holder, key] = node.args;
+  const name = typeof key === 'string' ? key : key.op === 'value' ? key.args : null;
+  const above = typeof name === 'string' ? argumentPath(holder) : null;
+  return above === null ? null : [...above, name as string];
+}
+
+function pointerPath(node: ASTNode): string[] | null {
+  if (node.op !== 'call' || (node.args[0] !== 'pointer' && node.args[0] !== 'hasPointer')) return null;
+  const [root, pointer] = node.args[1];
+  const above = root === undefined ? null : argumentPath(root);
+  const text = pointer?.op === 'value' && typeof pointer.args === 'string' ? pointer.args : null;
+  return above === null || text === null ? null : [...above, ...stepsOf(text)];
 }
 
 type Variables = {
