@@ -123,12 +123,18 @@ function announce(options: RunOptions, logger: Logger): void {
 
 /** Whether it is one of the files, under whatever name. */
 function isOneOf(file: string, files: readonly string[]): boolean {
-  const own = statSync(file, { throwIfNoEntry: false });
-  if (own === undefined) return false;
-  return files.some((other) => {
-    const stats = statSync(other, { throwIfNoEntry: false });
-    return stats?.ino === own.ino && stats.dev === own.dev;
-  });
+  const own = identityOf(file);
+  return own !== undefined && files.some((other) => identityOf(other) === own);
+}
+
+/** undefined for what cannot be looked at: opening it says why. */
+function identityOf(file: string): string | undefined {
+  try {
+    const { dev, ino } = statSync(file);
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined;
+  }
 }
 
 function openLog(options: RunOptions): OpenedLog {
