@@ -27,7 +27,7 @@ export const GUEST_SOURCE = `
 (() => {
   'use strict';
   const { parse } = JSON;
-  const { freeze, keys, getPrototypeOf, getOwnPropertyDescriptor, prototype: objectPrototype } = Object;
+  const { freeze, keys, getPrototypeOf, getOwnPropertyDescriptor, setPrototypeOf, prototype: objectPrototype } = Object;
   const { ownKeys } = Reflect;
   const { isArray } = Array;
   const toBigInt = BigInt;
@@ -43,18 +43,24 @@ export const GUEST_SOURCE = `
     for (let i = 0; i < names.length; i++) frozen(value[names[i]]);
     return freeze(value);
   };
+  // No loop over an iterator and no method of a value: modules may have changed both for themselves.
+  const place = (holder, branches) => {
+    for (let i = 0; i < branches.length; i++) {
+      const branch = branches[i];
+      const key = branch[0];
+      if (branch.length === 2) place(holder[key], branch[1]);
+      else holder[key] = branch[2] === 1 ? toBigInt(branch[1]) : { decimal: branch[1] };
+    }
+  };
   const inputOf = (json, exact) => {
     const input = parse(json);
-    const places = parse(exact);
-    for (let i = 0; i < places.length; i++) {
-      const [path, digits] = places[i];
-      let holder = input;
-      for (let j = 0; j < path.length - 1; j++) holder = holder[path[j]];
-      const value = digits.indexOf('.') < 0 ? toBigInt(digits) : { decimal: digits };
-      const key = path[path.length - 1];
-      holder[key] = value;
-    }
+    place(input, parse(exact));
     return frozen(input);
+  };
+  /** Undefined for an accessor too: a descriptor must not find a value in its prototype. */
+  const ownValue = (object, key) => {
+    const descriptor = getOwnPropertyDescriptor(object, key);
+    return descriptor === undefined ? undefined : setPrototypeOf(descriptor, null).value;
   };
   const kindOf = (value) => {
     if (value === null) return 'null';
@@ -68,7 +74,7 @@ export const GUEST_SOURCE = `
     if (getPrototypeOf(value) !== objectPrototype) return 'fault:it returned an object that is not plain';
     const names = ownKeys(value);
     if (names.length !== 1 || names[0] !== 'deny') return 'fault:it returned an object that is not { deny: "reason" }';
-    const { value: reason } = getOwnPropertyDescriptor(value, 'deny');
+    const reason = ownValue(value, 'deny');
     if (typeof reason !== 'string' || reason === '') return 'fault:the reason it denies for is not a text';
     return 'denied:' + reason;
   };
@@ -76,9 +82,9 @@ export const GUEST_SOURCE = `
     // QuickJS throws null where there is no room for an error.
     if (error === null) return 'memory:';
     if (typeof error === 'object' && error !== null && getPrototypeOf(error) === internalError) {
-      const message = getOwnPropertyDescriptor(error, 'message');
-      if (message !== undefined && message.value === 'out of memory') return 'memory:';
-      if (message !== undefined && message.value === 'stack overflow') return 'fault:it recursed too deep';
+      const message = ownValue(error, 'message');
+      if (message === 'out of memory') return 'memory:';
+      if (message === 'stack overflow') return 'fault:it recursed too deep';
     }
     return 'fault:it threw ' + (typeof error === 'object' && error !== null ? 'an error' : kindOf(error));
   };
@@ -93,4 +99,16 @@ export const GUEST_SOURCE = `
     return resultOf(value);
   };
 })()
+`;
+
+/** Whether a block of so many bytes is free. Made before any check is loaded, and asked after. */
+export const ROOM_SOURCE = `
+((Block) => (size) => {
+  try {
+    new Block(size);
+    return true;
+  } catch {
+    return false;
+  }
+})(ArrayBuffer)
 `;

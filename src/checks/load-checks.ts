@@ -1,6 +1,6 @@
 /**
- * Reads the checks that a policy names: their files, and what they import of their own folders. Everything is compiled
- * once, so that what does not compile, or has no such export, is a fault of the policy.
+ * Reads the checks that a policy names: their files, and what they import of their own folders. All of it is loaded
+ * into a sandbox once, so that what does not compile, or has no such export, is a fault of the policy.
  */
 import { closeSync, constants, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
 import { dirname, join, sep } from 'node:path';
@@ -23,41 +23,72 @@ const MAX_MODULES = 64;
 const MAX_FILE_BYTES = 256 * 1024;
 const MAX_BYTES = 1024 * 1024;
 
+/** Distinct names of checks in one policy. */
+const MAX_ENTRIES = 512;
+/** More are not looked for: each costs a sandbox. */
+const MAX_FAULTS = 20;
+
+type Entry = CheckBundle['entries'][number];
+
 /** @param refs as `./checks/refund.mjs` or `./checks/refund.mjs#large`, below `folder`, which is the policy file's. */
 export async function loadChecks(refs: readonly string[], folder: string): Promise<LoadedChecks> {
-  const files = new ModuleFiles(folder);
-  const entries: CheckBundle['entries'][number][] = [];
-  const faults: CheckFault[] = [];
-  for (const ref of new Set(refs)) {
+  const entries = [...new Set(refs)].map((ref): Entry => {
     const [path = '', name = 'default'] = ref.replace(/^\.\//, '').split('#');
-    const entry = { ref, module: path, export: name };
-    const fault = await tryEntry(entry, files);
-    if (fault === null) entries.push(entry);
-    else faults.push(fault);
+    return { ref, module: path, export: name };
+  });
+  const extra = entries[MAX_ENTRIES];
+  if (extra !== undefined)
+    return {
+      ok: false,
+      faults: [{ ref: extra.ref, message: `more than ${MAX_ENTRIES} checks in one policy` }],
+    };
+  const files = new ModuleFiles(folder);
+  // INVARIANT: a bundle that is handed out was loaded once just as a lane will load it: all of it, in one sandbox.
+  const together = await tryEntries(entries, files);
+  if (together === null) return { ok: true, bundle: { modules: files.modules(), entries } };
+  const faults: CheckFault[] = [];
+  for (const entry of entries) {
+    const fault = await tryEntries([entry], new ModuleFiles(folder));
+    if (fault !== null) faults.push(fault);
+    if (faults.length === MAX_FAULTS) break;
   }
   if (faults.length > 0) return { ok: false, faults };
-  return { ok: true, bundle: { modules: files.modules(), entries } };
+  // Each alone is well: what one of them does to the world of all is too much for another, or they are too many.
+  return {
+    ok: false,
+    faults: [{ ...together, message: `${together.message} (together with the policy's other checks)` }],
+  };
 }
 
-async function tryEntry(
-  entry: CheckBundle['entries'][number],
-  files: ModuleFiles,
-): Promise<CheckFault | null> {
-  const { ref } = entry;
+/** Null, or what is wrong with them; `ref` is that of the first at fault. */
+async function tryEntries(entries: readonly Entry[], files: ModuleFiles): Promise<CheckFault | null> {
+  const unplain = entries.find(({ module }) => !isPlain(module));
+  if (unplain !== undefined)
+    return {
+      ref: unplain.ref,
+      message: 'its path has empty parts, "." or "..": name it from the policy file downwards',
+    };
+  const first = entries[0]?.ref ?? '';
   try {
-    await createSandbox({ modules: [], entries: [entry] }, DEFAULT_LIMITS, (name) => files.read(name));
+    await createSandbox({ modules: [], entries }, DEFAULT_LIMITS, (name) => files.read(name));
     return null;
   } catch (error) {
-    if (files.fault !== undefined) return { ref, ...files.takeFault() };
-    if (!(error instanceof CheckLoadError)) return { ref, message: 'it cannot be loaded into the sandbox' };
+    if (files.fault !== undefined) return { ref: first, ...files.fault };
+    if (!(error instanceof CheckLoadError))
+      return { ref: first, message: 'it cannot be loaded into the sandbox' };
     const { message, module, line } = error;
     return {
-      ref,
+      ref: entries.find((entry) => entry.module === module)?.ref ?? first,
       message,
       ...(module === undefined ? {} : { file: module }),
       ...(line === undefined ? {} : { line }),
     };
   }
+}
+
+/** One file has one name, so it is one module. */
+function isPlain(module: string): boolean {
+  return module.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
 }
 
 class ModuleFiles {
@@ -82,12 +113,6 @@ class ModuleFiles {
       this.fault ??= { message: reasonOf(error), file: name };
       return undefined;
     }
-  }
-
-  takeFault(): { message: string; file: string } {
-    const { fault } = this;
-    this.fault = undefined;
-    return fault ?? { message: 'it cannot be read', file: '' };
   }
 
   modules(): CheckModule[] {

@@ -18,8 +18,8 @@ import {
 import type { SessionFacts } from '../decision/session-facts.ts';
 import type { JsonObject } from '../decision/value.ts';
 import { type CheckBundle, resolveImport } from './bundle.ts';
-import { GUEST_SOURCE, MAX_REASON } from './guest.ts';
-import { encodeInput } from './input.ts';
+import { GUEST_SOURCE, MAX_REASON, ROOM_SOURCE } from './guest.ts';
+import { encodeInput, MAX_INPUT_BYTES } from './input.ts';
 import { Snapshot } from './snapshot.ts';
 import { Stopwatch } from './stopwatch.ts';
 import { type Memory, newMemory } from './wasm.ts';
@@ -62,7 +62,10 @@ const MEMORY_PAGES = 256;
 /** The source of a module that the bundle does not hold, while modules are loaded. */
 export type ProvideModule = (name: string) => string | undefined;
 
-const ENTRY = 'entry:';
+/** No file of a bundle is called so. */
+const ENTRY = '//entry/';
+/** For what a call brings: its text, and the string made of it, whose characters may take two bytes each. */
+const INPUT_ROOM = 3 * MAX_INPUT_BYTES;
 
 /** A fault of a bundle: `module` and `line` where QuickJS tells them. */
 export class CheckLoadError extends Error {
@@ -119,6 +122,7 @@ export class Sandbox {
     this.#run = context.unwrapResult(
       context.evalCode(GUEST_SOURCE, 'guest', { type: 'global', strict: true }),
     );
+    const hasRoom = context.unwrapResult(context.evalCode(ROOM_SOURCE, 'room', { strict: true }));
     const sources = new Map(bundle.modules.map(({ name, source }) => [name, source]));
     runtime.setModuleLoader(
       (name) => sources.get(name) ?? provide(name) ?? { error: new Error(`no module ${name}`) },
@@ -136,6 +140,13 @@ export class Sandbox {
     this.#watch.start();
     for (const { ref, module, export: name } of bundle.entries)
       this.#checks.set(ref, this.#load(module, name));
+    // INVARIANT: each call begins with this much room. A string for which there is none would be written all the same, by
+    // the library, over the beginning of the sandbox's memory.
+    const room = context.callFunction(hasRoom, context.undefined, context.newNumber(INPUT_ROOM));
+    if (room.error !== undefined || context.dump(room.value) !== true)
+      throw new CheckLoadError(
+        `its own code keeps too much memory: ${INPUT_ROOM >> 20} MiB must be left for calls`,
+      );
     // Nothing is imported later on.
     runtime.setModuleLoader(() => ({ error: new Error('modules are imported at the beginning alone') }));
     this.#watch = new Stopwatch(limits.timeoutMs);
@@ -153,8 +164,10 @@ export class Sandbox {
     this.#interrupted = false;
     try {
       const context = this.#context;
-      const { json, exact } = encodeInput(input);
-      const given = [check, context.newString(json), context.newString(exact)];
+      const encoded = encodeInput(input);
+      // FAIL-CLOSED: a call too large for the sandbox is not judged by a part of it.
+      if (encoded === null) return fault('out_of_memory', TOO_LARGE);
+      const given = [check, context.newString(encoded.json), context.newString(encoded.exact)];
       this.#watch.start();
       const result = context.callFunction(this.#run, context.undefined, ...given);
       // Some of QuickJS' own steps cannot be interrupted: what comes late is late all the same.
@@ -198,7 +211,7 @@ export class Sandbox {
       return this.#context.typeof(value) === 'string' ? this.#context.getString(value) : '';
     };
     const message = text('message').slice(0, 300) || 'it threw no Error';
-    const place = /^\s*at (?:.*\()?([^\s()]+\.mjs):(\d+)/m.exec(text('stack'));
+    const place = /^\s*at (?:.*\()?([^\s()]+\.mjs):(\d+)/m.exec(text('stack').slice(0, 4_000));
     if (/Could not find export|not found/i.test(message) && message.includes('export'))
       return new CheckLoadError(`it has no export "${name}"`, module);
     return new CheckLoadError(message, place?.[1] ?? module, place === null ? undefined : Number(place[2]));
@@ -214,6 +227,7 @@ export class Sandbox {
   }
 }
 
+const TOO_LARGE = `the call is larger than a check is given (${MAX_INPUT_BYTES >> 20} MiB)`;
 const OUT_OF_MEMORY = 'it took more memory than a check may';
 
 function fault(kind: 'error' | 'timeout' | 'out_of_memory', detail: string): CheckOutcome {
