@@ -114,6 +114,60 @@ describe('an expression', () => {
   });
 });
 
+describe('a URL that programs read differently is an error', () => {
+  for (const u of [
+    'http://a.example#@10.0.0.1/',
+    'http://a.example?@10.0.0.1/',
+    'http://user@a.example/',
+    'http://a.example\\\\@10.0.0.1/',
+    'http://0177.0.0.1/',
+    'http://0x7f.1/',
+    'http://2130706433/',
+    'http://127.1/',
+    'http://%31%32%37.0.0.1/',
+    'http://ⓔxample.com/',
+    'http:a.example',
+    '//a.example/',
+    'http://a\\texample/',
+    'http://[fe80::1%25eth0]/',
+  ]) {
+    test(u, () => assert.equal(ask('url.isPrivate(args.u)', `{"u":"${u}"}`), 'error'));
+  }
+  test('and one whose query holds an address is none', () => {
+    assert.equal(ask('url.host(args.u) == "a.example"', '{"u":"https://a.example/?mail=b@c.example"}'), true);
+  });
+});
+
+describe('a path that programs read differently is an error', () => {
+  for (const p of [
+    '/data/../etc',
+    '/data//x',
+    '//data/x',
+    '/data/x.',
+    '/data/x ',
+    '/data/...',
+    '/data/C:',
+    '/data/nul',
+    '/data/\\u2025/x',
+    '/data/\\uff0e\\uff0e/x',
+    '/data/x\\u0000',
+    '/data/%2e%2e/x',
+    '/data/%252e/x',
+    '/data/%c0%af',
+    '/data/\\u202ex',
+    '/DATA/x',
+    '/data\\\\x',
+    'data/x',
+    '~/x',
+    '',
+  ]) {
+    test(JSON.stringify(p), () => {
+      assert.equal(ask('path.within(args.p, "/data")', `{"p":"${p}"}`), 'error');
+      assert.equal(ask('!path.within(args.p, "/data")', `{"p":"${p}"}`), 'error');
+    });
+  }
+});
+
 describe('an expression is refused when the file is read', () => {
   for (const [source, message, part] of [
     ['1 +', /EOF/, ''],

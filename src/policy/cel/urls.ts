@@ -29,6 +29,8 @@ export function readUrl(text: string): ReadUrl {
   if (match === null) doubt('not a URL with a scheme, "://" and a host');
   const authority = match[2] as string;
   if (authority.includes('@')) doubt('a user name in a URL, which hides its host');
+  // To some parsers the host ends only at a slash, and what stands behind the last "@" before it is the host.
+  if (/^[?#][^/]*@/.test(text.slice(match[0].length))) doubt('an "@" behind a host without a slash');
   if (authority.includes('%')) doubt('an encoded character in the host of a URL');
   if (/[^\u0021-\u007e]/.test(authority)) doubt('a host that is not ASCII; write it in its xn-- form');
   let url: URL;
