@@ -100,15 +100,3 @@ export const GUEST_SOURCE = `
   };
 })()
 `;
-
-/** Whether a block of so many bytes is free. Made before any check is loaded, and asked after. */
-export const ROOM_SOURCE = `
-((Block) => (size) => {
-  try {
-    new Block(size);
-    return true;
-  } catch {
-    return false;
-  }
-})(ArrayBuffer)
-`;

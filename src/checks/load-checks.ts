@@ -103,6 +103,8 @@ class ModuleFiles {
 
   /** Called by the module loader, which takes no promise. */
   read(name: string): string | undefined {
+    // What is left of an import that was refused: its fault is known already.
+    if (name === '') return undefined;
     const known = this.#sources.get(name);
     if (known !== undefined) return known;
     try {

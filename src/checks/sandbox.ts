@@ -6,23 +6,15 @@
  * What QuickJS itself cannot be interrupted in (one long step of its own, such as a huge sort) is ended by the lane's
  * deadline, together with the lane.
  */
-import releaseSync from '@jitl/quickjs-wasmfile-release-sync';
-import {
-  newQuickJSWASMModuleFromVariant,
-  newVariant,
-  type QuickJSContext,
-  type QuickJSHandle,
-  type QuickJSRuntime,
-  type QuickJSSyncVariant,
-} from 'quickjs-emscripten-core';
+import type { QuickJSContext, QuickJSHandle } from 'quickjs-emscripten-core';
 import type { SessionFacts } from '../decision/session-facts.ts';
 import type { JsonObject } from '../decision/value.ts';
 import { type CheckBundle, resolveImport } from './bundle.ts';
-import { GUEST_SOURCE, MAX_REASON, ROOM_SOURCE } from './guest.ts';
+import { GUEST_SOURCE, MAX_REASON } from './guest.ts';
 import { encodeInput, MAX_INPUT_BYTES } from './input.ts';
+import { newQuickJS, type QuickJS } from './quickjs.ts';
 import { Snapshot } from './snapshot.ts';
 import { Stopwatch } from './stopwatch.ts';
-import { type Memory, newMemory } from './wasm.ts';
 
 export type CheckInput = {
   readonly args: JsonObject;
@@ -85,11 +77,7 @@ export async function createSandbox(
   limits: SandboxLimits = DEFAULT_LIMITS,
   provide: ProvideModule = () => undefined,
 ): Promise<Sandbox> {
-  const memory = newMemory(MEMORY_PAGES);
-  const quickjs = await newQuickJSWASMModuleFromVariant(
-    newVariant(releaseSync as unknown as QuickJSSyncVariant, { wasmMemory: memory as never }),
-  );
-  return new Sandbox(quickjs.newRuntime(), memory, bundle, limits, provide);
+  return new Sandbox(await newQuickJS(MEMORY_PAGES), bundle, limits, provide);
 }
 
 export class Sandbox {
@@ -105,8 +93,7 @@ export class Sandbox {
   #spent = false;
 
   constructor(
-    runtime: QuickJSRuntime,
-    memory: Memory,
+    { runtime, memory, hasRoom }: QuickJS,
     bundle: CheckBundle,
     limits: SandboxLimits,
     provide: ProvideModule,
@@ -122,7 +109,6 @@ export class Sandbox {
     this.#run = context.unwrapResult(
       context.evalCode(GUEST_SOURCE, 'guest', { type: 'global', strict: true }),
     );
-    const hasRoom = context.unwrapResult(context.evalCode(ROOM_SOURCE, 'room', { strict: true }));
     const sources = new Map(bundle.modules.map(({ name, source }) => [name, source]));
     runtime.setModuleLoader(
       (name) => sources.get(name) ?? provide(name) ?? { error: new Error(`no module ${name}`) },
@@ -140,10 +126,8 @@ export class Sandbox {
     this.#watch.start();
     for (const { ref, module, export: name } of bundle.entries)
       this.#checks.set(ref, this.#load(module, name));
-    // INVARIANT: each call begins with this much room. A string for which there is none would be written all the same, by
-    // the library, over the beginning of the sandbox's memory.
-    const room = context.callFunction(hasRoom, context.undefined, context.newNumber(INPUT_ROOM));
-    if (room.error !== undefined || context.dump(room.value) !== true)
+    // INVARIANT: each call begins with this much room.
+    if (!hasRoom(INPUT_ROOM))
       throw new CheckLoadError(
         `its own code keeps too much memory: ${INPUT_ROOM >> 20} MiB must be left for calls`,
       );

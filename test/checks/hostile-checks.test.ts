@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { CheckBundle } from '../../src/checks/bundle.ts';
 import { MAX_INPUT_BYTES } from '../../src/checks/input.ts';
+import { newQuickJS } from '../../src/checks/quickjs.ts';
 import { type CheckInput, CheckLoadError, createSandbox } from '../../src/checks/sandbox.ts';
 import type { JsonObject, JsonValue } from '../../src/decision/value.ts';
 import { readArgs } from '../policy/strict-json.ts';
@@ -66,6 +67,15 @@ describe('a call too large for the sandbox', () => {
         reason: String(length),
       });
   });
+});
+
+test('a text for which QuickJS has no room is refused, not written over its memory', async () => {
+  const { runtime, memory } = await newQuickJS(256);
+  const context = runtime.newContext();
+  const before = Buffer.from(memory.buffer.slice(0, 4_096));
+  assert.throws(() => context.newString('x'.repeat(12 * 1024 * 1024)), /no room/);
+  assert.ok(before.equals(Buffer.from(memory.buffer, 0, 4_096)));
+  assert.equal(context.dump(context.unwrapResult(context.evalCode('1 + 1'))), 2);
 });
 
 describe('modules whose own code', () => {

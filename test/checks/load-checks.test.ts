@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import { loadChecks } from '../../src/checks/load-checks.ts';
 import { loadPolicy } from '../../src/store/load-policy.ts';
 
 function folder(t: TestContext, files: Readonly<Record<string, string>>): string {
@@ -84,5 +85,62 @@ describe('a policy with checks', () => {
     ];
     assert.equal(faults.length, expected.length, faults.join('\n'));
     for (const [i, pattern] of expected.entries()) assert.match(faults[i] ?? '', pattern);
+  });
+});
+
+describe('checks', () => {
+  test('named by a path that is not plain are refused, so that one file is one module', async (t) => {
+    const root = folder(t, {
+      'a.mjs': 'export default () => true;',
+      'sub/b.mjs': 'export default () => true;',
+    });
+    for (const ref of ['./sub/../a.mjs', './/a.mjs', '././a.mjs', './../x/a.mjs', './sub//b.mjs']) {
+      const loaded = await loadChecks([ref], root);
+      assert.ok(!loaded.ok, ref);
+      assert.match(loaded.faults[0]?.message ?? '', /empty parts/);
+    }
+    assert.ok((await loadChecks(['./a.mjs', './sub/b.mjs'], root)).ok);
+  });
+
+  test('import files of their own folder alone, whatever the files are called', async (t) => {
+    const root = folder(t, {
+      'shared.mjs': 'export const x = 1;',
+      'entry:a.mjs': 'import "sub/b.mjs"; export default () => true;',
+      'sub/b.mjs': 'export const x = 1;',
+      'sub/up.mjs': 'import "../shared.mjs"; export default () => true;',
+      'sub/side.mjs': 'import "./b.mjs"; export default () => true;',
+    });
+    for (const ref of ['./entry:a.mjs', './sub/up.mjs']) {
+      const loaded = await loadChecks([ref], root);
+      assert.ok(!loaded.ok, ref);
+      assert.match(loaded.faults[0]?.message ?? '', /same folder/);
+    }
+    assert.ok((await loadChecks(['./sub/side.mjs'], root)).ok);
+  });
+
+  test('that load alone but not together are refused', async (t) => {
+    const root = folder(t, {
+      'a.mjs': 'delete globalThis.Map; export default () => true;',
+      'b.mjs': 'const m = new Map(); export default () => m.size === 0;',
+    });
+    assert.ok((await loadChecks(['./b.mjs'], root)).ok);
+    const loaded = await loadChecks(['./a.mjs', './b.mjs'], root);
+    assert.ok(!loaded.ok);
+    assert.match(loaded.faults[0]?.message ?? '', /together/);
+    assert.equal(loaded.faults[0]?.ref, './b.mjs');
+  });
+
+  test('are refused where they are very many, and their faults are not all looked for', async (t) => {
+    const root = folder(t, {});
+    const refs = (count: number): string[] => Array.from({ length: count }, (_, i) => `./${i}.mjs`);
+    const many = await loadChecks(refs(600), root);
+    assert.ok(!many.ok);
+    assert.deepEqual(
+      many.faults.map(({ ref, message }) => `${ref} ${message}`),
+      ['./512.mjs more than 512 checks in one policy'],
+    );
+    const missing = await loadChecks(refs(50), root);
+    assert.ok(!missing.ok);
+    assert.equal(missing.faults.length, 20);
   });
 });
